@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Userdata types. A type is one static const struct; its methods, fields and metamethods are
+ * registered once per vm. Fields that do not exist raise with the nearest known name.
+ *
+ * An object may stand for something that ends before Lua lets go of it (a connection, a message, a
+ * chunk). Then it names a mqlua_slot: memory that stays valid as long as the vm, whose serial
+ * changes when the thing ends. A dead object raises "<dead>", it never touches freed memory.
+ */
+
+#include "vm/vm.h"
+
+typedef struct mqlua_slot {
+    uint64_t serial; /* grows each time that the thing in the slot ends */
+} mqlua_slot;
+
+typedef struct mqlua_field {
+    const char *name;
+    lua_CFunction get; /* called with the object at 1; returns one value */
+    lua_CFunction set; /* called with the object at 1, the value at 2; NULL: read only */
+} mqlua_field;
+
+typedef struct mqlua_type {
+    const char *name;          /* as scripts know it: "connection" */
+    const char *dead;          /* error for use after the end: "connection is closed" */
+    const mqlua_field *fields; /* ends with a NULL name; may be NULL */
+    const luaL_Reg *methods;   /* ends with a NULL name; may be NULL */
+    const luaL_Reg *meta;      /* metamethods other than __index and __newindex; may be NULL */
+} mqlua_type;
+
+/* What every object of ours begins with. */
+typedef struct mqlua_object {
+    const mqlua_type *type;
+    mqlua_slot *slot; /* NULL: lives as long as Lua holds it */
+    uint64_t serial;
+} mqlua_object;
+
+/* Makes the metatable of type in this state, once; must come before the first push. Raises on lack of memory. */
+void mqlua_object_register(lua_State *L, const mqlua_type *type);
+
+/* Pushes a new object of size bytes (at least sizeof(mqlua_object); the rest is zeroed) and returns it.
+ * slot may be NULL. Raises on lack of memory. */
+void *mqlua_object_push(lua_State *L, const mqlua_type *type, size_t size, mqlua_slot *slot);
+
+/* The object at index, or raises: wrong type (luaL_argerror style), or dead. */
+void *mqlua_object_check(lua_State *L, int index, const mqlua_type *type);
+
+/* The object at index, or NULL when it is something else. *alive (may be NULL) tells whether it lives. Never raises. */
+void *mqlua_object_test(lua_State *L, int index, const mqlua_type *type, bool *alive);
+
+/* Of a NULL-terminated list of names, the one nearest to name, or NULL when none is near. Never raises. */
+const char *mqlua_object_nearest(const char *name, const char *const *names, size_t stride);
