@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What the library needs to know about the state that it runs in. One for each vm; it is the vm's owner
+ * (mqlua_vm_owner). Everything in it is borrowed and outlives the vm.
+ */
+
+#include "mq/log.h"
+#include "mq/loop.h"
+#include "policy/bundle.h"
+#include "policy/settings.h"
+#include "vm/task.h"
+#include "vm/vm.h"
+
+typedef struct mqlua_metrics mqlua_metrics; /* api/metrics.h: process-wide */
+typedef struct mqlua_threads mqlua_threads; /* api/threads.h: process-wide helper threads */
+typedef struct mqlua_registry mqlua_registry; /* api/on.h: the handlers of this vm */
+typedef struct mqlua_tree mqlua_tree;       /* json/tree.h */
+
+typedef enum mqlua_phase {
+    MQLUA_LOADING,  /* the policy's files run: mq.on and mq.configure are open, waiting raises */
+    MQLUA_CHECKING, /* as loading, in a scratch state of a check */
+    MQLUA_SERVING,  /* loaded: globals are closed */
+} mqlua_phase;
+
+typedef struct mqlua_env {
+    mqlua_vm *vm;
+    const mqlua_symbols *symbols; /* NULL in mqlua check */
+    const mqlua_settings *settings;
+    mqlua_bundle *bundle;
+    mqlua_loop *loop;             /* NULL: there is no loop here, nothing can wait */
+    mqlua_metrics *metrics;
+    mqlua_threads *threads;
+    mqlua_registry *registry;
+    const mqlua_tree *tree;       /* NULL: the host's JSON cannot be read */
+    mqlua_phase phase;
+    uint64_t generation;
+    void *worker;                 /* plugin/worker.h */
+} mqlua_env;
+
+static inline mqlua_env *mqlua_env_of(lua_State *L)
+{
+    return mqlua_vm_owner(mqlua_vm_of(L));
+}
