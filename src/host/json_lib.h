@@ -123,7 +123,7 @@ static inline bool host_json_parse(const char *text, size_t size, host_json **js
     if (size > INT32_MAX)
         return false;
 #ifdef HOST_JSON_C
-    struct json_tokener *tokener = json_tokener_new();
+    struct json_tokener *tokener = json_tokener_new_ex(512);
     if (!tokener)
         return false;
     json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
@@ -133,7 +133,7 @@ static inline bool host_json_parse(const char *text, size_t size, host_json **js
     *error = status == json_tokener_success ? NULL : json_tokener_error_desc(status);
     json_tokener_free(tokener);
 #else
-    struct fjson_tokener *tokener = fjson_tokener_new();
+    struct fjson_tokener *tokener = fjson_tokener_new_ex(512);
     if (!tokener)
         return false;
     host_json *value = fjson_tokener_parse_ex(tokener, text, (int)size);
