@@ -90,6 +90,16 @@ struct host {
     atomic_bool failed; /* a worker could not start */
 };
 
+/*
+ * The outgoing side (outgoing.h) is started and ended by host_run through:
+ *   host_outgoing_open(host, error, size)  before the workers run; NULL with a message on failure
+ *   host_outgoing_start(outgoing)          when all workers run
+ *   host_outgoing_leave(worker)            on a worker's thread when it stops: closes what is not paused
+ *   host_outgoing_cut(worker)              later, when the grace is over: cancels what is left
+ *   host_outgoing_close(outgoing)          after all workers ended; 0 when every line has its result on disk
+ * It calls host_stop when every line has its result and there is no listener.
+ */
+
 /* Runs the host until SIGTERM, SIGINT or host_stop; returns the exit status of the process. */
 int host_run(const struct host_options *options);
 
