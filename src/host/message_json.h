@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "host/bytes.h"
 #include "host/json_lib.h"
 
 /* What all recipients of one message share. Strings are borrowed for the call; NULL = absent. */
@@ -35,10 +36,10 @@ struct host_message_facts {
 
 /* MIME with its x-mq-* headers taken out. */
 struct host_message_mime {
-    const char *data; /* what is to be published; borrowed from the input or owned (see owned) */
+    const char *data; /* what is to be published: the input itself, or owned.data */
     size_t size;
-    char *owned;       /* NULL while nothing had to be taken out */
-    host_json *extras; /* the properties those headers stand for; NULL when there were none */
+    struct host_bytes owned;  /* private: empty while nothing had to be taken out */
+    struct host_bytes extras; /* private: "name\0value\0" for each header that was taken out */
 };
 
 enum { HOST_MESSAGE_ID_SIZE = 40 };
@@ -51,9 +52,9 @@ bool host_message_json_extract(const char *mime, size_t size, bool extract, stru
 /* Releases what host_message_json_extract made. */
 void host_message_json_extract_free(struct host_message_mime *mime);
 
-/* The JSON of one recipient, a new reference; NULL without memory. Extras come last but do not override
- * envelope, recipient and mime: the SMTP envelope wins. dsn_notify and dsn_orcpt (NULL or "" = absent) are
- * the parameters of this RCPT TO. */
+/* The JSON of one recipient, a new reference; NULL without memory. Properties from x-mq-* headers come
+ * last and do not touch what the server knows itself: the SMTP envelope wins. dsn_notify and dsn_orcpt (NULL
+ * or "" = absent) are the parameters of this RCPT TO. */
 host_json *host_message_json_build(const struct host_message_facts *facts,
                                    const struct host_message_mime *mime, const char *recipient,
                                    const char *message_id, const char *dsn_notify, const char *dsn_orcpt);
