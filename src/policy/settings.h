@@ -45,3 +45,11 @@ typedef struct mqlua_settings {
  * folder of the environment ($MAILERQ_LUA_POLICY, $MAILERQ_LUA_STATE_DIR) are filled in. */
 mqlua_settings *mqlua_settings_load(char **error);
 void mqlua_settings_free(mqlua_settings *settings);
+
+/* The same from text (size bytes of JSON), without looking at files or environment; file is the name used in messages.
+ * Owned by the caller; NULL with *error as above. */
+mqlua_settings *mqlua_settings_parse(const char *text, size_t size, const char *file, char **error);
+
+/* The keys that exist, for documentation and its test: false when index is behind the last one. name is dotted
+ * ("host.read_flag"), type as docs/SETTINGS.md names it, fallback the default as JSON text, or NULL for "not set". */
+bool mqlua_settings_describe(size_t index, char name[64], const char **type, const char **fallback);

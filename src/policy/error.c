@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void mqlua_error_set(char **error, const char *format, ...)
+{
+    if (!error || *error)
+        return;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(error, format, args) < 0)
+        *error = NULL;
+    va_end(args);
+}
