@@ -45,6 +45,8 @@ struct host_options {
     const char *outbox;
     const char *smarthost; /* HOST:PORT */
     const char *results;
+    int out_connections; /* outgoing, at most, for each worker; 0 = 2 */
+    double out_timeout;  /* seconds that a smarthost may take for a reply; 0 = 60 */
     const char *tls_certificate;
     const char *tls_key;
     const char *auth_user; /* with auth_password, for own-auth */
