@@ -17,6 +17,7 @@ typedef struct mqlua_metrics mqlua_metrics; /* api/metrics.h: process-wide */
 typedef struct mqlua_threads mqlua_threads; /* api/threads.h: process-wide helper threads */
 typedef struct mqlua_registry mqlua_registry; /* api/on.h: the handlers of this vm */
 typedef struct mqlua_tree mqlua_tree;       /* json/tree.h */
+typedef struct mqlua_made mqlua_made;       /* api/verdict.h */
 
 typedef enum mqlua_phase {
     MQLUA_LOADING,  /* the policy's files run: mq.on and mq.configure are open, waiting raises */
@@ -30,12 +31,17 @@ typedef struct mqlua_env {
     const mqlua_settings *settings;
     mqlua_bundle *bundle;
     mqlua_loop *loop;             /* NULL: there is no loop here, nothing can wait */
+    const struct mqlua_cidr *proxies; /* host.proxies; NULL: none */
     mqlua_metrics *metrics;
     mqlua_threads *threads;
     mqlua_registry *registry;
     const mqlua_tree *tree;       /* NULL: the host's JSON cannot be read */
     mqlua_phase phase;
     uint64_t generation;
+    mqlua_made *made;             /* verdicts made in the running handler; NULL: not watched */
+    bool first_worker;            /* timers with {scope = "process"} run here */
+    struct mqlua_clock *clocks;   /* api/tasks.c: the timers of this vm */
+    int no_arguments;             /* registry: a function that pushes nothing, for mqlua_task_start */
     void *worker;                 /* plugin/worker.h */
 } mqlua_env;
 

@@ -52,3 +52,7 @@ void *mqlua_object_test(lua_State *L, int index, const mqlua_type *type, bool *a
 
 /* Of a NULL-terminated list of names, the one nearest to name, or NULL when none is near. Never raises. */
 const char *mqlua_object_nearest(const char *name, const char *const *names, size_t stride);
+
+/* Pushes the table of methods of a registered type, so that methods written in Lua can be added while the
+ * state is being set up. Raises when the type is not registered. */
+void mqlua_object_push_methods(lua_State *L, const mqlua_type *type);

@@ -79,3 +79,6 @@ size_t mqlua_vm_peak(const mqlua_vm *vm);
 
 /* A small step of garbage collection, for idle time. Must not be called from inside Lua. */
 void mqlua_vm_idle(mqlua_vm *vm);
+
+/* Changes the run-time budget (seconds), for loading, which may take longer than an event. */
+void mqlua_vm_set_budget(mqlua_vm *vm, double seconds);

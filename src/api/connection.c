@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "api/connection.h"
+#include "api/tasks.h"
+#include "policy/cidr.h"
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+typedef struct connection_object {
+    mqlua_object object;
+    mqlua_connection *connection;
+} connection_object;
+
+static const mqlua_type connection_type, transaction_type;
+
+/* ---- what the host knows ---- */
+
+static void read_endpoint(const struct sockaddr_storage *address, mqlua_endpoint *endpoint)
+{
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, endpoint->ip, sizeof endpoint->ip);
+        endpoint->port = ntohs(in->sin_port);
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        /* A dual-stack listener shows IPv4 clients as mapped addresses; policies mean the IPv4 one. */
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+            inet_ntop(AF_INET, in6->sin6_addr.s6_addr + 12, endpoint->ip, sizeof endpoint->ip);
+        else
+            inet_ntop(AF_INET6, &in6->sin6_addr, endpoint->ip, sizeof endpoint->ip);
+        endpoint->port = ntohs(in6->sin6_port);
+    }
+}
+
+static void read_endpoints(mqlua_connection *c)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    const mqlua_env *env = c->env;
+    if (c->endpoints_known || !c->fresh)
+        return;
+    int fd = env->symbols->file_descriptor(c->host);
+    c->endpoints_known = true;
+    if (fd < 0)
+        return;
+    if (getpeername(fd, (struct sockaddr *)&address, &size) == 0) {
+        read_endpoint(&address, &c->remote);
+        c->proxied = env->proxies && mqlua_cidr_contains(env->proxies, (struct sockaddr *)&address);
+    }
+    size = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+        read_endpoint(&address, &c->local);
+}
+
+static void read_flags(mqlua_connection *c)
+{
+    if (!c->fresh)
+        return;
+    c->secure = c->env->symbols->secure(c->host);
+    c->authenticated = !c->outgoing && c->env->symbols->authenticated(c->host);
+}
+
+void mqlua_connection_see(mqlua_connection *c)
+{
+    read_endpoints(c);
+    read_flags(c);
+}
+
+/* ---- life ---- */
+
+void mqlua_connection_init(mqlua_connection *c, mqlua_env *env, MQ_Connection *host, bool outgoing)
+{
+    mqlua_slot slot = c->slot, transaction = c->transaction.slot;
+    *c = (mqlua_connection){.slot = slot, .host = host, .env = env, .outgoing = outgoing};
+    c->object = c->vars = LUA_NOREF;
+    c->transaction = (mqlua_transaction){.slot = transaction, .object = LUA_NOREF, .vars = LUA_NOREF};
+}
+
+static void drop(mqlua_env *env, int *reference)
+{
+    luaL_unref(mqlua_vm_state(env->vm), LUA_REGISTRYINDEX, *reference);
+    *reference = LUA_NOREF;
+}
+
+void mqlua_connection_end(mqlua_connection *c)
+{
+    mqlua_transaction_end(c);
+    c->slot.serial++;
+    drop(c->env, &c->object);
+    drop(c->env, &c->vars);
+    free(c->login);
+    c->login = NULL;
+    c->host = NULL;
+}
+
+void mqlua_connection_set_login(mqlua_connection *c, const char *login, size_t size)
+{
+    free(c->login);
+    c->login = login ? strndup(login, size) : NULL;
+}
+
+/* ---- transactions ---- */
+
+bool mqlua_names_add(mqlua_names *names, const char *name)
+{
+    char *copy = strdup(name);
+    char **list = copy ? realloc(names->list, (names->count + 1) * sizeof *list) : NULL;
+    if (!list) {
+        free(copy);
+        return false;
+    }
+    names->list = list;
+    list[names->count++] = copy;
+    return true;
+}
+
+bool mqlua_names_has(const mqlua_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (strcasecmp(names->list[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void names_free(mqlua_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->list[i]);
+    free(names->list);
+    *names = (mqlua_names){0};
+}
+
+void mqlua_transaction_end(mqlua_connection *c)
+{
+    mqlua_transaction *t = &c->transaction;
+    t->slot.serial++;
+    t->open = t->discard = false;
+    free(t->envelope);
+    t->envelope = NULL;
+    names_free(&t->recipients);
+    names_free(&t->refused);
+    if (t->object != LUA_NOREF)
+        drop(c->env, &t->object);
+    if (t->vars != LUA_NOREF)
+        drop(c->env, &t->vars);
+}
+
+bool mqlua_transaction_begin(mqlua_connection *c, const char *envelope)
+{
+    mqlua_transaction_end(c);
+    c->transaction.open = true;
+    if (envelope && *envelope)
+        c->transaction.envelope = strdup(envelope);
+    return !envelope || !*envelope || c->transaction.envelope;
+}
+
+/* ---- fields ---- */
+
+static mqlua_connection *check(lua_State *L)
+{
+    connection_object *object = mqlua_object_check(L, 1, &connection_type);
+    return object->connection;
+}
+
+static int push_text(lua_State *L, const char *text)
+{
+    if (text && *text)
+        lua_pushstring(L, text);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+static int push_port(lua_State *L, int port)
+{
+    if (port)
+        lua_pushinteger(L, port);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+static int l_id(lua_State *L)
+{
+    return push_text(L, check(L)->id);
+}
+
+/* Behind a proxy the socket's peer is the proxy: its address must not be taken for the client's. */
+static int l_remote_ip(lua_State *L)
+{
+    mqlua_connection *c = check(L);
+    read_endpoints(c);
+    return push_text(L, c->proxied ? NULL : c->remote.ip);
+}
+
+static int l_remote_port(lua_State *L)
+{
+    mqlua_connection *c = check(L);
+    read_endpoints(c);
+    return push_port(L, c->proxied ? 0 : c->remote.port);
+}
+
+static int l_peer_ip(lua_State *L)
+{
+    mqlua_connection *c = check(L);
+    read_endpoints(c);
+    return push_text(L, c->remote.ip);
+}
+
+static int l_local_ip(lua_State *L)
+{
+    mqlua_connection *c = check(L);
+    read_endpoints(c);
+    return push_text(L, c->local.ip);
+}
+
+static int l_local_port(lua_State *L)
+{
+    mqlua_connection *c = check(L);
+    read_endpoints(c);
+    return push_port(L, c->local.port);
+}
+
+static int l_is_secure(lua_State *L)
+{
+    mqlua_connection *c = check(L);
+    read_flags(c);
+    lua_pushboolean(L, c->secure);
+    return 1;
+}
+
+static mqlua_connection *check_incoming(lua_State *L, const char *field)
+{
+    mqlua_connection *c = check(L);
+    if (c->outgoing)
+        luaL_error(L, "connection.%s is there for incoming connections only", field);
+    return c;
+}
+
+static int l_is_authenticated(lua_State *L)
+{
+    mqlua_connection *c = check_incoming(L, "is_authenticated");
+    read_flags(c);
+    lua_pushboolean(L, c->authenticated);
+    return 1;
+}
+
+static int l_login(lua_State *L)
+{
+    return push_text(L, check_incoming(L, "login")->login);
+}
+
+static int l_direction(lua_State *L)
+{
+    lua_pushstring(L, check(L)->outgoing ? "outgoing" : "incoming");
+    return 1;
+}
+
+/* Pushes the table behind reference, made now if there is none. */
+static int push_table(lua_State *L, int *reference)
+{
+    if (*reference == LUA_NOREF) {
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        *reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    } else {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, *reference);
+    }
+    return 1;
+}
+
+static int l_vars(lua_State *L)
+{
+    return push_table(L, &check_incoming(L, "vars")->vars);
+}
+
+static int l_transaction(lua_State *L)
+{
+    mqlua_connection *c = check_incoming(L, "transaction");
+    mqlua_transaction *t = &c->transaction;
+    if (!t->open) {
+        lua_pushnil(L);
+        return 1;
+    }
+    if (t->object == LUA_NOREF) {
+        connection_object *object = mqlua_object_push(L, &transaction_type, sizeof *object, &t->slot);
+        object->connection = c;
+        lua_pushvalue(L, -1);
+        t->object = luaL_ref(L, LUA_REGISTRYINDEX);
+    } else {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, t->object);
+    }
+    return 1;
+}
+
+/* connection:spawn(fn): a task that dies with the connection. */
+static int l_spawn(lua_State *L)
+{
+    mqlua_connection *c = check_incoming(L, "spawn");
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    mqlua_connection_see(c);
+    mqlua_tasks_push_job(L, 2, &c->jobs);
+    return 1;
+}
+
+static const mqlua_field connection_fields[] = {
+    {"id", l_id, NULL},
+    {"remote_ip", l_remote_ip, NULL},
+    {"remote_port", l_remote_port, NULL},
+    {"peer_ip", l_peer_ip, NULL},
+    {"local_ip", l_local_ip, NULL},
+    {"local_port", l_local_port, NULL},
+    {"is_secure", l_is_secure, NULL},
+    {"is_authenticated", l_is_authenticated, NULL},
+    {"login", l_login, NULL},
+    {"direction", l_direction, NULL},
+    {"vars", l_vars, NULL},
+    {"transaction", l_transaction, NULL},
+    {NULL, NULL, NULL},
+};
+
+static const luaL_Reg connection_methods[] = {{"spawn", l_spawn}, {NULL, NULL}};
+
+static const mqlua_type connection_type = {.name = "connection",
+                                           .dead = "connection is closed",
+                                           .fields = connection_fields,
+                                           .methods = connection_methods};
+
+static mqlua_connection *check_transaction(lua_State *L)
+{
+    connection_object *object = mqlua_object_check(L, 1, &transaction_type);
+    return object->connection;
+}
+
+static int l_envelope(lua_State *L)
+{
+    mqlua_address_push(L, check_transaction(L)->transaction.envelope, NULL);
+    return 1;
+}
+
+static int l_recipients(lua_State *L)
+{
+    mqlua_names *recipients = &check_transaction(L)->transaction.recipients;
+    lua_createtable(L, (int)recipients->count, 0);
+    for (size_t i = 0; i < recipients->count; i++) {
+        mqlua_address_push(L, recipients->list[i], NULL);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+static int l_transaction_vars(lua_State *L)
+{
+    return push_table(L, &check_transaction(L)->transaction.vars);
+}
+
+static const mqlua_field transaction_fields[] = {
+    {"envelope", l_envelope, NULL},
+    {"recipients", l_recipients, NULL},
+    {"vars", l_transaction_vars, NULL},
+    {NULL, NULL, NULL},
+};
+
+static const mqlua_type transaction_type = {
+    .name = "transaction", .dead = "transaction is over", .fields = transaction_fields};
+
+void mqlua_connection_push(lua_State *L, mqlua_connection *c)
+{
+    if (c->object != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, c->object);
+        return;
+    }
+    connection_object *object = mqlua_object_push(L, &connection_type, sizeof *object, &c->slot);
+    object->connection = c;
+    lua_pushvalue(L, -1);
+    c->object = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void mqlua_connection_open(lua_State *L)
+{
+    mqlua_object_register(L, &connection_type);
+    mqlua_object_register(L, &transaction_type);
+}

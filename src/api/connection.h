@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Connections as a policy sees them. The host's functions are called only while one of its callbacks for
+ * this connection runs (fresh); what is read later comes from what was seen before the first park.
+ */
+
+#include "api/address.h"
+#include "api/env.h"
+#include "vm/object.h"
+
+typedef struct mqlua_names {
+    char **list; /* malloc'ed */
+    size_t count;
+} mqlua_names;
+
+typedef struct mqlua_transaction {
+    mqlua_slot slot; /* moves on at every MAIL FROM */
+    bool open;
+    char *envelope;         /* NULL: the null sender */
+    mqlua_names recipients; /* offered so far */
+    mqlua_names refused;    /* those answered with a final reply of ours (reply_after_send = never) */
+    bool discard;           /* everything of this transaction: its sender or data were refused so */
+    int object, vars;       /* registry references in the connection's vm, or LUA_NOREF */
+} mqlua_transaction;
+
+typedef struct mqlua_endpoint {
+    char ip[46]; /* "" : not known */
+    int port;
+} mqlua_endpoint;
+
+typedef struct mqlua_connection {
+    mqlua_slot slot;
+    MQ_Connection *host; /* NULL: closed */
+    mqlua_env *env;      /* of the generation that it is pinned to */
+    bool outgoing, fresh, condemned, seen;
+    bool secure, authenticated;
+    char id[32];
+    char *login; /* the one accepted last; malloc'ed */
+    bool endpoints_known;
+    mqlua_endpoint remote, local;
+    bool proxied; /* the peer is one of host.proxies */
+    int object, vars; /* registry references in env->vm, or LUA_NOREF */
+    mqlua_transaction transaction;
+    struct mqlua_job *jobs; /* connection:spawn */
+} mqlua_connection;
+
+/* A zeroed struct becomes a connection of env. */
+void mqlua_connection_init(mqlua_connection *connection, mqlua_env *env, MQ_Connection *host, bool outgoing);
+
+/* The end: every object of it is dead from here on; frees what it holds, but not the struct. Not from inside Lua. */
+void mqlua_connection_end(mqlua_connection *connection);
+
+/* Reads from the host what scripts may ask for after a park. Fresh only. */
+void mqlua_connection_see(mqlua_connection *connection);
+
+/* MAIL FROM: a new transaction. False on lack of memory. */
+bool mqlua_transaction_begin(mqlua_connection *connection, const char *envelope);
+void mqlua_transaction_end(mqlua_connection *connection);
+bool mqlua_names_add(mqlua_names *names, const char *name);
+bool mqlua_names_has(const mqlua_names *names, const char *name);
+
+/* Remembers the login that was accepted. */
+void mqlua_connection_set_login(mqlua_connection *connection, const char *login, size_t size);
+
+/* Pushes the one object of the connection. Raises on lack of memory. */
+void mqlua_connection_push(lua_State *L, mqlua_connection *connection);
+
+void mqlua_connection_open(lua_State *L);

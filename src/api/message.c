@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "api/message.h"
+#include "api/headers.h"
+#include "json/doc.h"
+#include "vm/bytes.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct message_object {
+    mqlua_object object;
+    mqlua_message *message;
+} message_object;
+
+static const mqlua_type message_type;
+
+static mqlua_message *check(lua_State *L)
+{
+    message_object *object = mqlua_object_check(L, 1, &message_type);
+    return object->message;
+}
+
+/* ---- the document ---- */
+
+static bool json_string(const mqlua_message *m, const char *key, const char **text, size_t *size)
+{
+    const mqlua_tree *tree = m->env->tree;
+    void *root = m->env->symbols->json(m->host), *node;
+    if (!root || !tree->object_get(tree, root, key, &node) || tree->type(tree, node) != MQLUA_TREE_STRING)
+        return false;
+    *text = tree->string(tree, node, size);
+    return true;
+}
+
+/* On incoming mail the JSON has the length; on outgoing mail a plugin's MIME is what will be sent. */
+static void push_mime(lua_State *L, void *ud)
+{
+    mqlua_message *m = ud;
+    const char *mime = NULL;
+    size_t size = 0;
+    if (mqlua_event_outgoing(m->event) && (mime = m->env->symbols->mime(m->host)))
+        size = strlen(mime);
+    else if (!json_string(m, "mime", &mime, &size) && (mime = m->env->symbols->mime(m->host)))
+        size = strlen(mime);
+    if (mime)
+        mqlua_bytes_push(L, mime, size, &m->mime_slot);
+    else
+        lua_pushnil(L);
+}
+
+static void apply_mime(lua_State *L, void *ud, int index)
+{
+    mqlua_message *m = ud;
+    const char *mime;
+    size_t size;
+    if (!mqlua_bytes_to(L, index, &mime, &size))
+        return;
+    m->env->symbols->set_mime(m->host, mime, size);
+    m->mime_slot.serial++;
+}
+
+static void apply_envelope(lua_State *L, void *ud, int index)
+{
+    mqlua_message *m = ud;
+    size_t size = 0;
+    const char *text = lua_isnil(L, index) ? "" : lua_tolstring(L, index, &size);
+    m->env->symbols->set_envelope(m->host, text, size);
+}
+
+static void apply_recipient(lua_State *L, void *ud, int index)
+{
+    mqlua_message *m = ud;
+    size_t size;
+    const char *text = lua_tolstring(L, index, &size);
+    m->env->symbols->set_recipient(m->host, text, size);
+}
+
+static void check_writable(lua_State *L, mqlua_message *m, const char *key)
+{
+    bool addressed = strcmp(key, "envelope") == 0 || strcmp(key, "recipient") == 0;
+    if (m->event == MQLUA_OUT_SENT)
+        luaL_error(L, "nothing can be written in smtp_out_sent: the message has left already (json.%s)", key);
+    if (m->event == MQLUA_OUT_DATA && addressed)
+        luaL_error(L, "%s cannot be changed in smtp_out_data: it was sent before the data; change it in "
+                      "smtp_in_message", key);
+}
+
+/* Puts an address in place of what was assigned. */
+static void check_address(lua_State *L, const char *key, int index, bool may_be_null)
+{
+    const char *text = mqlua_address_text(L, index);
+    if (!text && !may_be_null)
+        luaL_error(L, "%s must be an address", key);
+    if (text && !strchr(text, '@'))
+        luaL_error(L, "%s must be an address such as \"user@example.com\", got \"%s\"", key, text);
+    if (text)
+        lua_pushstring(L, text);
+    else
+        lua_pushnil(L);
+    lua_replace(L, index);
+}
+
+static void check_assignment(lua_State *L, void *ud, const char *key, int index)
+{
+    mqlua_message *m = ud;
+    check_writable(L, m, key);
+    if (strcmp(key, "mime") == 0)
+        mqlua_headers_check_mime(L, index);
+    else if (strcmp(key, "envelope") == 0)
+        check_address(L, key, index, true);
+    else if (strcmp(key, "recipient") == 0)
+        check_address(L, key, index, false);
+    else
+        mqlua_properties_check(L, key, index);
+}
+
+static const mqlua_doc_key keys[] = {
+    {"mime", push_mime, apply_mime},
+    {"envelope", NULL, apply_envelope},
+    {"recipient", NULL, apply_recipient},
+    {NULL, NULL, NULL},
+};
+
+static const mqlua_doc_hooks hooks = {
+    .name = "json", .dead = "message is over", .keys = keys, .check = check_assignment};
+
+void mqlua_message_push_json(lua_State *L, mqlua_message *m)
+{
+    if (m->document != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
+        return;
+    }
+    void *root = m->env->tree ? m->env->symbols->json(m->host) : NULL;
+    if (!root)
+        luaL_error(L, "the message's JSON cannot be read: see the log at start, and host.json_library in the settings");
+    mqlua_doc_push(L, m->env->tree, root, &m->slot, &hooks, m);
+    lua_pushvalue(L, -1);
+    m->document = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* ---- life ---- */
+
+void mqlua_message_init(mqlua_message *m, mqlua_env *env, MQ_Message *host, mqlua_event event)
+{
+    mqlua_slot slot = m->slot, mime = m->mime_slot, local = m->local.slot;
+    *m = (mqlua_message){.slot = slot, .mime_slot = mime, .host = host, .env = env, .event = event};
+    m->local = (mqlua_local){.slot = local};
+    m->object = m->document = LUA_NOREF;
+}
+
+static void drop(mqlua_message *m, int *reference)
+{
+    luaL_unref(mqlua_vm_state(m->env->vm), LUA_REGISTRYINDEX, *reference);
+    *reference = LUA_NOREF;
+}
+
+void mqlua_message_end(mqlua_message *m)
+{
+    if (!m->host)
+        return;
+    m->slot.serial++;
+    m->mime_slot.serial++;
+    m->local.slot.serial++;
+    drop(m, &m->object);
+    drop(m, &m->document);
+    m->host = NULL;
+}
+
+
+static int commit_document(lua_State *L)
+{
+    mqlua_message *m = lua_touserdata(L, 1);
+    luaL_checkstack(L, 16, "too deep");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
+    mqlua_doc *doc = mqlua_doc_test(L, -1);
+    if (mqlua_doc_prepare(L, doc))
+        mqlua_doc_apply(L, doc);
+    return 0;
+}
+
+static void commit_local(mqlua_message *m)
+{
+    void (*set)(void *, bool) = (void (*)(void *, bool))m->env->symbols->set_local;
+    if (m->local.staged)
+        set(m->local.host, m->local.value);
+    m->local.staged = false;
+}
+
+int mqlua_message_commit(mqlua_message *m, char **error)
+{
+    *error = NULL;
+    if (m->document != LUA_NOREF && mqlua_vm_setup(m->env->vm, commit_document, m, error) != 0) {
+        mqlua_message_discard(m);
+        return -1;
+    }
+    commit_local(m);
+    return 0;
+}
+
+void mqlua_message_discard(mqlua_message *m)
+{
+    m->local.staged = false;
+    if (m->document == LUA_NOREF)
+        return;
+    lua_State *L = mqlua_vm_state(m->env->vm);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
+    mqlua_doc_discard(L, mqlua_doc_test(L, -1));
+    lua_pop(L, 1);
+}
+
+/* ---- fields ---- */
+
+/* What is really used on the wire may differ from the JSON on outgoing mail; only a known API can tell. */
+static const char *wire_address(mqlua_message *m, void *function)
+{
+    if (!mqlua_event_outgoing(m->event) || m->env->settings->host.address_api != 1 || !function)
+        return NULL;
+    void *(*get)(MQ_Message *) = (void *(*)(MQ_Message *))function;
+    MQ_Address *address = get(m->host);
+    return address ? m->env->symbols->email(address) : NULL;
+}
+
+static int push_address(lua_State *L, const char *key, void *function)
+{
+    mqlua_message *m = check(L);
+    const char *wire = wire_address(m, function);
+    if (!wire) {
+        mqlua_message_push_json(L, m);
+        lua_getfield(L, -1, key);
+        wire = lua_tostring(L, -1);
+    }
+    mqlua_address_push(L, wire, NULL);
+    return 1;
+}
+
+static int l_envelope(lua_State *L)
+{
+    return push_address(L, "envelope", mqlua_env_of(L)->symbols->envelope);
+}
+
+static int l_recipient(lua_State *L)
+{
+    return push_address(L, "recipient", mqlua_env_of(L)->symbols->recipient);
+}
+
+static int set_key(lua_State *L, const char *key)
+{
+    mqlua_message_push_json(L, check(L));
+    lua_pushvalue(L, 2);
+    lua_setfield(L, -2, key);
+    return 0;
+}
+
+static int l_set_envelope(lua_State *L)
+{
+    return set_key(L, "envelope");
+}
+
+static int l_set_recipient(lua_State *L)
+{
+    return set_key(L, "recipient");
+}
+
+static int l_set_mime(lua_State *L)
+{
+    return set_key(L, "mime");
+}
+
+static int l_json(lua_State *L)
+{
+    mqlua_message_push_json(L, check(L));
+    return 1;
+}
+
+static int l_mime(lua_State *L)
+{
+    mqlua_message_push_json(L, check(L));
+    lua_getfield(L, -1, "mime");
+    return 1;
+}
+
+/* The handle that the host's local functions take for this message, found when first asked for. */
+static mqlua_local *check_local(lua_State *L)
+{
+    mqlua_message *m = check(L);
+    const mqlua_env *env = m->env;
+    int api = env->settings->host.local_api;
+    if (m->event != MQLUA_IN_MESSAGE)
+        luaL_error(L, "message.is_local has no meaning on outgoing mail");
+    if (api < 0 || !env->symbols->local || !env->symbols->set_local)
+        luaL_error(L, "message.is_local: whether this host's MQ_local takes messages or addresses is not known: say "
+                      "local_api under \"host\" in the settings");
+    if (api == 0)
+        m->local.host = m->host;
+    else if (!m->local.host && env->settings->host.address_api == 1 && env->symbols->recipient)
+        m->local.host = ((void *(*)(MQ_Message *))env->symbols->recipient)(m->host);
+    if (!m->local.host)
+        luaL_error(L, "message.is_local: this host's MQ_local takes an address, which a message gives only where "
+                      "address_api is \"address\" in the settings; use address.is_local in smtp_in_rcptto");
+    return &m->local;
+}
+
+static int l_is_local(lua_State *L)
+{
+    mqlua_local *local = check_local(L);
+    bool (*get)(void *) = (bool (*)(void *))mqlua_env_of(L)->symbols->local;
+    lua_pushboolean(L, local->staged ? local->value : get(local->host));
+    return 1;
+}
+
+static int l_set_is_local(lua_State *L)
+{
+    mqlua_local *local = check_local(L);
+    luaL_checktype(L, 2, LUA_TBOOLEAN);
+    local->staged = true;
+    local->value = lua_toboolean(L, 2);
+    return 0;
+}
+
+/* message:header(name, n): the n-th field of that name, unfolded. */
+static int l_header(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 2), *bytes;
+    int number = luaL_optint(L, 3, 1);
+    size_t size;
+    luaL_argcheck(L, number >= 1, 3, "counts from 1");
+    mqlua_message_push_json(L, check(L));
+    lua_getfield(L, -1, "mime");
+    if (!mqlua_bytes_to(L, -1, &bytes, &size) || !mqlua_headers_push(L, bytes, size, name, number))
+        lua_pushnil(L);
+    return 1;
+}
+
+static int l_headers(lua_State *L)
+{
+    const char *bytes;
+    size_t size;
+    mqlua_message_push_json(L, check(L));
+    lua_getfield(L, -1, "mime");
+    if (mqlua_bytes_to(L, -1, &bytes, &size))
+        mqlua_headers_push_all(L, bytes, size);
+    else
+        lua_newtable(L);
+    return 1;
+}
+
+static const mqlua_field fields[] = {
+    {"envelope", l_envelope, l_set_envelope}, {"recipient", l_recipient, l_set_recipient},
+    {"mime", l_mime, l_set_mime},             {"is_local", l_is_local, l_set_is_local},
+    {"json", l_json, NULL},                   {NULL, NULL, NULL},
+};
+
+/* The others (tag, delay, add_header, ...) are written in Lua: lua/mq/message.lua. */
+static const luaL_Reg methods[] = {{"header", l_header}, {"headers", l_headers}, {NULL, NULL}};
+
+static const mqlua_type message_type = {
+    .name = "message", .dead = "message is over", .fields = fields, .methods = methods};
+
+void mqlua_message_push(lua_State *L, mqlua_message *m)
+{
+    if (m->object != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->object);
+        return;
+    }
+    message_object *object = mqlua_object_push(L, &message_type, sizeof *object, &m->slot);
+    object->message = m;
+    lua_pushvalue(L, -1);
+    m->object = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void mqlua_message_open(lua_State *L)
+{
+    mqlua_object_register(L, &message_type);
+    mqlua_object_push_methods(L, &message_type);
+    lua_setfield(L, LUA_REGISTRYINDEX, "mqlua.message.methods");
+}

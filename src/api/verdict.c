@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "api/verdict.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_MAX = 400 }; /* a reply line is at most 512 bytes */
+
+#define REPLY_EVENTS \
+    (MQLUA_BIT(MQLUA_IN_CONNECT) | MQLUA_BIT(MQLUA_IN_SECURE) | MQLUA_BIT(MQLUA_IN_MAILFROM) | \
+     MQLUA_BIT(MQLUA_IN_RCPTTO))
+#define CONTROL_EVENTS \
+    (REPLY_EVENTS | MQLUA_BIT(MQLUA_IN_AUTHENTICATE) | MQLUA_BIT(MQLUA_IN_DATA) | MQLUA_BIT(MQLUA_IN_MESSAGE) | \
+     MQLUA_BIT(MQLUA_OUT_DATA))
+
+typedef struct kind_info {
+    const char *name;
+    unsigned events; /* where it may be returned */
+} kind_info;
+
+static const kind_info kinds[MQLUA_VERDICTS] = {
+    [MQLUA_VERDICT_DONE] = {"mq.done", CONTROL_EVENTS},
+    [MQLUA_VERDICT_COMPLETE] = {"mq.complete", CONTROL_EVENTS},
+    [MQLUA_VERDICT_RERUN] = {"mq.rerun", CONTROL_EVENTS},
+    [MQLUA_VERDICT_ACCEPT] = {"mq.accept", MQLUA_BIT(MQLUA_IN_AUTHENTICATE)},
+    [MQLUA_VERDICT_DENY] = {"mq.deny", MQLUA_BIT(MQLUA_IN_AUTHENTICATE)},
+    [MQLUA_VERDICT_REJECT] = {"mq.reject", REPLY_EVENTS},
+    [MQLUA_VERDICT_TEMPFAIL] = {"mq.tempfail", REPLY_EVENTS},
+    [MQLUA_VERDICT_DISCONNECT] = {"mq.disconnect", REPLY_EVENTS | MQLUA_BIT(MQLUA_IN_AUTHENTICATE)},
+    [MQLUA_VERDICT_DISCARD] = {"mq.discard", MQLUA_BIT(MQLUA_IN_MESSAGE)},
+    [MQLUA_VERDICT_QUARANTINE] = {"mq.quarantine", MQLUA_BIT(MQLUA_IN_MESSAGE)},
+    [MQLUA_VERDICT_HOLD] = {"mq.hold", MQLUA_BIT(MQLUA_OUT_DATA)},
+};
+
+const char *mqlua_verdict_name(mqlua_verdict_kind kind)
+{
+    return kinds[kind].name;
+}
+
+/* ---- making them ---- */
+
+static void note_made(lua_State *L, mqlua_verdict_kind kind)
+{
+    mqlua_made *made = mqlua_env_of(L)->made;
+    lua_Debug ar;
+    if (!made)
+        return;
+    made->count++;
+    made->kind = kind;
+    made->where[0] = '\0';
+    if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "Sl", &ar))
+        snprintf(made->where, sizeof made->where, "%s:%d", ar.short_src, ar.currentline);
+}
+
+static int push_verdict(lua_State *L, mqlua_verdict_kind kind, const char *text, const char *reason)
+{
+    size_t text_size = strlen(text) + 1, reason_size = strlen(reason) + 1;
+    mqlua_verdict *verdict =
+        mqlua_object_push(L, &mqlua_verdict_type, sizeof *verdict + text_size + reason_size, NULL);
+    verdict->kind = kind;
+    verdict->text = memcpy(verdict->bytes, text, text_size);
+    verdict->reason = memcpy(verdict->bytes + text_size, reason, reason_size);
+    note_made(L, kind);
+    return 1;
+}
+
+/* Text that ends up in a reply or in JSON: one line. */
+static const char *check_line(lua_State *L, int index, const char *fallback)
+{
+    size_t size;
+    const char *text = luaL_optlstring(L, index, fallback, &size);
+    luaL_argcheck(L, size == strlen(text) && !strpbrk(text, "\r\n"), index,
+                  "must be one line: CR, LF and NUL are refused");
+    luaL_argcheck(L, size <= TEXT_MAX, index, "is too long (at most 400 bytes)");
+    return text;
+}
+
+/* Enhanced status code (RFC 3463): class of the reply code, then two numbers. */
+static const char *check_status(lua_State *L, int code, int index, const char *fallback)
+{
+    const char *status = luaL_optstring(L, index, fallback);
+    int class, subject, detail, used = 0;
+    bool good = sscanf(status, "%1d.%3d.%3d%n", &class, &subject, &detail, &used) == 3 && !status[used] &&
+                class == code / 100;
+    if (!good)
+        luaL_argerror(L, index, lua_pushfstring(L, "must be an enhanced status code such as \"%d.7.1\", got \"%s\"",
+                                                code / 100, status));
+    return status;
+}
+
+static int push_reply(lua_State *L, mqlua_verdict_kind kind, int low, int high, int code_default, const char *text)
+{
+    int code = luaL_optint(L, 1, code_default);
+    if (code < low || code > high)
+        luaL_argerror(L, 1, low == high ? lua_pushfstring(L, "must be %d, got %d", low, code)
+                                        : lua_pushfstring(L, "must be a code from %d to %d, got %d", low, high, code));
+    const char *status = check_status(L, code, 2, low == 500 ? "5.7.1" : "4.7.1");
+    const char *reply = lua_pushfstring(L, "%d %s %s", code, status, check_line(L, 3, text));
+    return push_verdict(L, kind, reply, "");
+}
+
+static int l_reject(lua_State *L)
+{
+    return push_reply(L, MQLUA_VERDICT_REJECT, 500, 599, 550, "Rejected by policy");
+}
+
+static int l_tempfail(lua_State *L)
+{
+    return push_reply(L, MQLUA_VERDICT_TEMPFAIL, 400, 499, 450, "Try again later");
+}
+
+static int l_disconnect(lua_State *L)
+{
+    return push_reply(L, MQLUA_VERDICT_DISCONNECT, 421, 421, 421, "Closing connection");
+}
+
+/* Verdicts without arguments are made once per state. */
+static int l_plain(lua_State *L)
+{
+    if (!lua_isnone(L, 1))
+        return luaL_error(L, "%s takes no arguments",
+                          kinds[lua_tointeger(L, lua_upvalueindex(1))].name);
+    note_made(L, (mqlua_verdict_kind)lua_tointeger(L, lua_upvalueindex(1)));
+    lua_pushvalue(L, lua_upvalueindex(2));
+    return 1;
+}
+
+static int l_discard(lua_State *L)
+{
+    if (!mqlua_env_of(L)->settings->host.inbox_mailerq)
+        return luaL_error(L, "mq.discard binds MailerQ's own delivery only: say \"inbox\": \"mailerq\" under \"host\" in "
+                             "the settings if MailerQ itself delivers what arrives in its inbox, else use mq.quarantine");
+    return push_verdict(L, MQLUA_VERDICT_DISCARD, check_line(L, 1, "discarded by policy"), "");
+}
+
+static int l_quarantine(lua_State *L)
+{
+    const char *recipient = luaL_checkstring(L, 1);
+    luaL_argcheck(L, strchr(recipient, '@') && !strpbrk(recipient, " \t\r\n<>"), 1,
+                  "must be the address of a mailbox, such as \"quarantine@example.com\"");
+    return push_verdict(L, MQLUA_VERDICT_QUARANTINE, recipient, check_line(L, 2, "quarantined by policy"));
+}
+
+static int l_hold(lua_State *L)
+{
+    return push_verdict(L, MQLUA_VERDICT_HOLD, check_line(L, 1, "held by policy"), "");
+}
+
+static int l_tostring(lua_State *L)
+{
+    mqlua_verdict *verdict = mqlua_object_check(L, 1, &mqlua_verdict_type);
+    lua_pushfstring(L, "%s(%s)", kinds[verdict->kind].name, verdict->text);
+    return 1;
+}
+
+static const luaL_Reg meta[] = {{"__tostring", l_tostring}, {NULL, NULL}};
+
+const mqlua_type mqlua_verdict_type = {.name = "verdict", .meta = meta};
+
+void mqlua_verdict_open(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"reject", l_reject},   {"tempfail", l_tempfail},     {"disconnect", l_disconnect},
+        {"discard", l_discard}, {"quarantine", l_quarantine}, {"hold", l_hold},
+        {NULL, NULL},
+    };
+    mqlua_object_register(L, &mqlua_verdict_type);
+    luaL_register(L, NULL, functions);
+    for (int kind = MQLUA_VERDICT_DONE; kind <= MQLUA_VERDICT_DENY; kind++) {
+        lua_pushinteger(L, kind);
+        push_verdict(L, (mqlua_verdict_kind)kind, "", "");
+        lua_pushcclosure(L, l_plain, 2);
+        lua_setfield(L, -2, kinds[kind].name + strlen("mq."));
+    }
+}
+
+/* ---- where they belong ---- */
+
+/* What to use instead, at an event where a verdict is out of place. */
+static const char *instead(mqlua_event event)
+{
+    switch (event) {
+    case MQLUA_IN_AUTHENTICATE: return "use mq.accept, mq.deny or mq.disconnect";
+    case MQLUA_IN_DATA:
+    case MQLUA_IN_MESSAGE: return "use mq.discard or mq.quarantine in smtp_in_message";
+    case MQLUA_OUT_DATA: return "use mq.hold";
+    case MQLUA_IN_CLOSE:
+    case MQLUA_OUT_SENT: return "this event only observes: return nothing";
+    case MQLUA_IN_CONNECT:
+    case MQLUA_IN_SECURE:
+    case MQLUA_IN_MAILFROM:
+    case MQLUA_IN_RCPTTO: return "use mq.reject, mq.tempfail or mq.disconnect";
+    default: return "return nothing";
+    }
+}
+
+static int list_events(unsigned events, char *buffer, size_t size)
+{
+    int used = 0;
+    for (int event = 0; event < MQLUA_EVENTS; event++)
+        if (events & MQLUA_BIT(event) && (size_t)used < size)
+            used += snprintf(buffer + used, size - (size_t)used, "%s%s", used ? ", " : "", mqlua_event_names[event]);
+    return used;
+}
+
+const char *mqlua_verdict_misplaced(mqlua_verdict_kind kind, mqlua_event event, const mqlua_settings *settings,
+                                    char *buffer, size_t size)
+{
+    unsigned events = kinds[kind].events;
+    if (settings->host.reply_never && (kind == MQLUA_VERDICT_REJECT || kind == MQLUA_VERDICT_TEMPFAIL))
+        events |= MQLUA_BIT(MQLUA_IN_DATA);
+    if (events & MQLUA_BIT(event))
+        return NULL;
+    char list[256];
+    list_events(events, list, sizeof list);
+    snprintf(buffer, size, "%s cannot be returned from %s (%s); it belongs to %s", kinds[kind].name,
+             mqlua_event_names[event], instead(event), list);
+    return buffer;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "mq/loop.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Host timers: zero and negative times are undocumented, and so is what a day or more means. */
+static const double SHORTEST = 0.001, LONGEST = 3600;
+
+struct mqlua_watch {
+    mqlua_loop *loop;
+    MQ_IOWatcher *watcher;
+    void (*ready)(void *data, int events);
+    void *data;
+    mqlua_watch *next, *prev;
+    bool dead;
+};
+
+struct mqlua_loop {
+    const mqlua_symbols *symbols;
+    MQ_Context *context;
+    int read_flag, write_flag;
+
+    mqlua_timer **heap; /* heap[1] is due first */
+    size_t count, room;
+    MQ_Timer *armed; /* the one host timer; NULL when it fired or none is needed */
+    double armed_for;
+    bool firing;
+
+    mqlua_watch *watches, *dead_watches;
+    int eventfd;
+    mqlua_watch *wakeup;
+    pthread_mutex_t lock;
+    mqlua_post *posts, *last_post;
+
+    void (*after)(void *data);
+    void *after_data;
+};
+
+double mqlua_loop_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* ---- the heap of timers ---- */
+
+static void place(mqlua_loop *loop, mqlua_timer *timer, size_t at)
+{
+    loop->heap[at] = timer;
+    timer->place = at;
+}
+
+static void sift_up(mqlua_loop *loop, mqlua_timer *timer, size_t at)
+{
+    for (; at > 1 && loop->heap[at / 2]->due > timer->due; at /= 2)
+        place(loop, loop->heap[at / 2], at);
+    place(loop, timer, at);
+}
+
+static void sift_down(mqlua_loop *loop, mqlua_timer *timer, size_t at)
+{
+    for (size_t child; (child = at * 2) <= loop->count; at = child) {
+        if (child < loop->count && loop->heap[child + 1]->due < loop->heap[child]->due)
+            child++;
+        if (loop->heap[child]->due >= timer->due)
+            break;
+        place(loop, loop->heap[child], at);
+    }
+    place(loop, timer, at);
+}
+
+static bool heap_add(mqlua_loop *loop, mqlua_timer *timer)
+{
+    if (loop->count + 2 > loop->room) {
+        size_t room = loop->room ? loop->room * 2 : 64;
+        mqlua_timer **heap = realloc(loop->heap, room * sizeof *heap);
+        if (!heap)
+            return false;
+        loop->heap = heap;
+        loop->room = room;
+    }
+    sift_up(loop, timer, ++loop->count);
+    return true;
+}
+
+static void heap_remove(mqlua_loop *loop, mqlua_timer *timer)
+{
+    size_t at = timer->place;
+    mqlua_timer *last = loop->heap[loop->count--];
+    timer->place = 0;
+    if (last == timer)
+        return;
+    if (at > 1 && loop->heap[at / 2]->due > last->due)
+        sift_up(loop, last, at);
+    else
+        sift_down(loop, last, at);
+}
+
+/* ---- the one host timer ---- */
+
+static void host_timer_fired(void *data);
+
+static void disarm(mqlua_loop *loop)
+{
+    if (loop->armed)
+        loop->symbols->stop_timer(loop->armed);
+    loop->armed = NULL;
+}
+
+/* Makes the host timer fire when the first of ours is due. Moving it later is not worth a call: it then fires
+ * early and is armed again. */
+static void arm(mqlua_loop *loop)
+{
+    if (!loop->count || !loop->context || loop->firing)
+        return;
+    double due = loop->heap[1]->due;
+    if (loop->armed && loop->armed_for <= due)
+        return;
+    disarm(loop);
+    double wait = due - mqlua_loop_now();
+    wait = wait < SHORTEST ? SHORTEST : wait > LONGEST ? LONGEST : wait;
+    loop->armed_for = due;
+    loop->armed = loop->symbols->start_timer(loop->context, (float)wait, host_timer_fired, loop);
+}
+
+static void end_turn(mqlua_loop *loop)
+{
+    while (loop->dead_watches) {
+        mqlua_watch *watch = loop->dead_watches;
+        loop->dead_watches = watch->next;
+        free(watch);
+    }
+    arm(loop);
+    if (loop->after)
+        loop->after(loop->after_data);
+}
+
+static void host_timer_fired(void *data)
+{
+    mqlua_loop *loop = data;
+    loop->armed = NULL; /* the host frees it: it must not be touched any more */
+    double now = mqlua_loop_now();
+    loop->firing = true;
+    while (loop->count && loop->heap[1]->due <= now) {
+        mqlua_timer *timer = loop->heap[1];
+        heap_remove(loop, timer);
+        timer->fire(timer);
+    }
+    loop->firing = false;
+    end_turn(loop);
+}
+
+bool mqlua_loop_start(mqlua_loop *loop, mqlua_timer *timer, double seconds, void (*fire)(mqlua_timer *))
+{
+    if (timer->place)
+        heap_remove(loop, timer);
+    timer->fire = fire;
+    timer->due = mqlua_loop_now() + (seconds > SHORTEST ? seconds : SHORTEST);
+    if (!heap_add(loop, timer))
+        return false;
+    arm(loop);
+    if (loop->armed || loop->firing || !loop->context)
+        return true;
+    /* The host has no timer for us. The next turn tries again; only when there is nothing else does it fail. */
+    if (loop->count > 1)
+        return true;
+    heap_remove(loop, timer);
+    return false;
+}
+
+void mqlua_loop_stop(mqlua_loop *loop, mqlua_timer *timer)
+{
+    if (timer->place)
+        heap_remove(loop, timer);
+    if (!loop->count)
+        disarm(loop);
+}
+
+/* ---- descriptors ---- */
+
+static void host_fd_ready(MQ_IOWatcher *watcher, int fd, int events, void *data)
+{
+    mqlua_watch *watch = data;
+    mqlua_loop *loop = watch->loop;
+    int ours = (events & loop->read_flag ? MQLUA_READ : 0) | (events & loop->write_flag ? MQLUA_WRITE : 0);
+    if (!watch->dead)
+        watch->ready(watch->data, ours ? ours : MQLUA_READ | MQLUA_WRITE);
+    end_turn(loop);
+}
+
+mqlua_watch *mqlua_loop_watch(mqlua_loop *loop, int fd, int events, void (*ready)(void *data, int events), void *data)
+{
+    mqlua_watch *watch = calloc(1, sizeof *watch);
+    if (!watch || !loop->context) {
+        free(watch);
+        return NULL;
+    }
+    *watch = (mqlua_watch){.loop = loop, .ready = ready, .data = data, .next = loop->watches};
+    int flags = (events & MQLUA_READ ? loop->read_flag : 0) | (events & MQLUA_WRITE ? loop->write_flag : 0);
+    watch->watcher = loop->symbols->io_watch(loop->context, fd, flags, host_fd_ready, watch);
+    if (!watch->watcher) {
+        free(watch);
+        return NULL;
+    }
+    if (loop->watches)
+        loop->watches->prev = watch;
+    loop->watches = watch;
+    return watch;
+}
+
+void mqlua_loop_unwatch(mqlua_watch *watch)
+{
+    mqlua_loop *loop = watch->loop;
+    loop->symbols->io_unwatch(watch->watcher);
+    if (watch->prev)
+        watch->prev->next = watch->next;
+    else
+        loop->watches = watch->next;
+    if (watch->next)
+        watch->next->prev = watch->prev;
+    /* Its own callback may be running: freed at the end of the turn. */
+    watch->dead = true;
+    watch->next = loop->dead_watches;
+    loop->dead_watches = watch;
+}
+
+/* ---- posts ---- */
+
+static void run_posts(mqlua_loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    mqlua_post *post = loop->posts;
+    loop->posts = loop->last_post = NULL;
+    pthread_mutex_unlock(&loop->lock);
+    while (post) {
+        mqlua_post *next = post->next;
+        post->run(post);
+        post = next;
+    }
+}
+
+static void wakeup_ready(void *data, int events)
+{
+    mqlua_loop *loop = data;
+    uint64_t count;
+    while (read(loop->eventfd, &count, sizeof count) > 0) {
+        /* drained until it would block: spurious wake-ups are harmless */
+    }
+    run_posts(loop);
+}
+
+void mqlua_loop_post(mqlua_loop *loop, mqlua_post *post)
+{
+    static const uint64_t one = 1;
+    post->next = NULL;
+    pthread_mutex_lock(&loop->lock);
+    if (loop->last_post)
+        loop->last_post->next = post;
+    else
+        loop->posts = post;
+    loop->last_post = post;
+    pthread_mutex_unlock(&loop->lock);
+    while (write(loop->eventfd, &one, sizeof one) < 0 && errno == EINTR) {
+        /* again; EAGAIN means that a wake-up is due anyway */
+    }
+}
+
+/* ---- life ---- */
+
+mqlua_loop *mqlua_loop_new(const mqlua_symbols *symbols, MQ_Context *context, int read_flag, int write_flag)
+{
+    mqlua_loop *loop = calloc(1, sizeof *loop);
+    if (!loop)
+        return NULL;
+    loop->symbols = symbols;
+    loop->context = context;
+    loop->read_flag = read_flag;
+    loop->write_flag = write_flag;
+    pthread_mutex_init(&loop->lock, NULL);
+    loop->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->eventfd >= 0 && context)
+        loop->wakeup = mqlua_loop_watch(loop, loop->eventfd, MQLUA_READ, wakeup_ready, loop);
+    if (loop->eventfd < 0 || (context && !loop->wakeup)) {
+        mqlua_loop_free(loop);
+        return NULL;
+    }
+    return loop;
+}
+
+void mqlua_loop_set_after(mqlua_loop *loop, void (*after)(void *data), void *data)
+{
+    loop->after = after;
+    loop->after_data = data;
+}
+
+void mqlua_loop_free(mqlua_loop *loop)
+{
+    if (!loop)
+        return;
+    loop->after = NULL;
+    run_posts(loop);
+    while (loop->watches)
+        mqlua_loop_unwatch(loop->watches);
+    end_turn(loop);
+    loop->context = NULL;
+    disarm(loop);
+    if (loop->eventfd >= 0)
+        close(loop->eventfd);
+    pthread_mutex_destroy(&loop->lock);
+    free(loop->heap);
+    free(loop);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The inside of a vm, shared by vm.c, task.c and sandbox.c only. */
+
+#include "vm/task.h"
+#include "vm/vm.h"
+
+/* Coroutines that ended without an error are kept for the next task, up to this many. */
+enum { MQLUA_SPARE_COROUTINES = 64 };
+
+typedef struct mqlua_spare {
+    lua_State *co;
+    int ref;
+} mqlua_spare;
+
+struct mqlua_vm {
+    lua_State *L;
+    mqlua_vm_limits limits;
+    size_t used, peak;
+    size_t collected; /* bytes in use after the last full collection */
+    size_t reserve;   /* what set-up may use beyond the cap */
+    int inside;       /* Lua runs: the limits hold */
+    bool expired;     /* the run-time budget of this run is spent */
+    uint64_t run;     /* serial of the current run */
+    uint64_t timed;   /* the run that wall and cpu belong to */
+    double wall, cpu; /* seconds, when the hook first fired in that run */
+    size_t charged;   /* steps that C counted since the clock was last looked at */
+    void *owner;
+
+    /* tasks */
+    mqlua_task *current;
+    mqlua_task *all;         /* every task that has not ended */
+    mqlua_task *ready, *ready_last;
+    mqlua_task *free_tasks;  /* memory for the next ones */
+    size_t count;
+    int body;                /* registry: function(handler, prepare) return handler(prepare()) end */
+    mqlua_spare spare[MQLUA_SPARE_COROUTINES];
+    int spares;
+    bool notified;
+    void (*notify)(void *ud);
+    void *notify_ud;
+};
+
+/* Brackets every run of Lua; enter starts a new run with a fresh budget. They nest. */
+void mqlua_vm_enter(mqlua_vm *vm);
+void mqlua_vm_leave(mqlua_vm *vm);
+
+/* After a run, from outside: collects when the cap is near. */
+void mqlua_vm_relieve(mqlua_vm *vm);
+
+/* sandbox.c: opens the libraries that limits.allow permits. Raises. */
+void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits);
+
+/* task.c: ends every task; frees their memory. */
+void mqlua_task_close(mqlua_vm *vm);
