@@ -11,6 +11,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "host/json_print.h"
+
 struct host_inbox {
     int fd;
     bool standard; /* standard output: not ours to close */
@@ -74,13 +76,15 @@ static int write_all(int fd, struct iovec *parts, int number, size_t *written)
 
 int host_inbox_write(struct host_inbox *inbox, host_json *json)
 {
-    const char *line = host_json_line(json);
-    if (!line)
+    struct host_bytes line = {0};
+    if (!host_json_print(&line, json)) {
+        host_bytes_free(&line);
         return ENOMEM;
+    }
     char end[] = "\n";
     size_t written;
     pthread_mutex_lock(&inbox->lock);
-    struct iovec parts[] = {{end, inbox->torn ? 1 : 0}, {(char *)(uintptr_t)line, strlen(line)}, {end, 1}};
+    struct iovec parts[] = {{end, inbox->torn ? 1 : 0}, {line.data, line.size}, {end, 1}};
     int error = write_all(inbox->fd, parts, 3, &written);
     if (error && written) {
         struct stat facts;
@@ -92,6 +96,7 @@ int host_inbox_write(struct host_inbox *inbox, host_json *json)
         inbox->lines++;
     }
     pthread_mutex_unlock(&inbox->lock);
+    host_bytes_free(&line);
     return error;
 }
 

@@ -7,7 +7,7 @@
  * hide the prefix, and the inline functions below the few places where they differ.
  *
  * Both libraries represent JSON null as a NULL pointer, count references without locks, and print
- * strings byte by byte: only control characters, quotes, backslashes and slashes are escaped.
+ * strings byte by byte; libfastjson only up to the first NUL, so lines are printed by json_print.h.
  * An object belongs to the thread of its worker; nothing here raises, everything may run out of memory.
  */
 
@@ -101,17 +101,6 @@ static inline const char *host_json_text(host_json *json, const char *name, size
     if (size)
         *size = (size_t)HOST_JSON(get_string_len)(value);
     return HOST_JSON(get_string)(value);
-}
-
-/* The object on one line. The text belongs to the object and is good until it changes; NULL without memory.
- */
-static inline const char *host_json_line(host_json *json)
-{
-#ifdef HOST_JSON_C
-    return json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-#else
-    return fjson_object_to_json_string_ext(json, FJSON_TO_STRING_PLAIN);
-#endif
 }
 
 /* Parses exactly one JSON value with nothing but white space after it. A new reference in *json (NULL

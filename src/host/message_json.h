@@ -4,10 +4,10 @@
 /*
  * The JSON of an incoming message: built once per recipient, changed by plugins, published.
  *
- * mime is stored and printed byte by byte. Mail may hold bytes that are no UTF-8; a published line then is
- * not valid JSON in the strict sense, as with a MailerQ that does the same. A consumer reads it with
- * a decoder that tolerates such bytes (Python: errors="surrogateescape"). Control characters, NUL and line
- * ends among them, are escaped, so one message is always one line.
+ * mime is stored and printed byte by byte (json_print.h). Mail may hold bytes that are no UTF-8; a published
+ * line then is not valid JSON in the strict sense, as with a MailerQ that does the same. A consumer reads it
+ * with a decoder that tolerates such bytes (Python: errors="surrogateescape"). Control characters, NUL and
+ * line ends among them, are escaped, so one message is always one line.
  */
 
 #include <stdbool.h>

@@ -185,7 +185,7 @@ bool host_mime_headers_apply(struct host_bytes *out, const char *mime, size_t si
         end = field_end(line, block.end);
         ok = edit_line(out, block, line, end, headers);
     }
-    if (ok && block.end == mime + size && size && mime[size - 1] != '\n')
+    if (ok && block.end == mime + size && out->size && out->data[out->size - 1] != '\n')
         ok = host_bytes_add(out, "\r\n", 2); /* headers only, the last one not ended */
     struct missing missing = {out, block};
     ok = ok && each_member(host_json_get(headers, "replace"), visit_missing, &missing) &&

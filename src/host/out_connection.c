@@ -12,6 +12,7 @@
 #include "host/connection.h"
 #include "host/dotstream.h"
 #include "host/host.h"
+#include "host/json_print.h"
 #include "host/out_dialogue.h"
 #include "host/rules.h"
 #include "host/stream.h"
@@ -203,9 +204,11 @@ static void record_while_held(out *connection)
     struct host_delivery *delivery = connection->delivery;
     host_json *copy = NULL;
     const char *error;
-    const char *line = host_json_line(connection->message->json);
-    if (line && !host_json_parse(line, strlen(line), &copy, &error))
+    struct host_bytes text = {0};
+    if (!host_json_print(&text, connection->message->json) ||
+        !host_json_parse(text.data, text.size, &copy, &error))
         copy = NULL;
+    host_bytes_free(&text);
     fill_result(connection, &result);
     wait_no_more(connection);
     release_place(connection);
