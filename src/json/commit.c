@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What becomes of a document: prepared, applied, discarded. */
+
+#include "json/doc_internal.h"
+
+#include <string.h>
+#include <lauxlib.h>
+
+const char mqlua_doc_deleted = 0;
+static const char registry_key;
+
+void mqlua_doc_push_class(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)&registry_key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+void mqlua_doc_set_class(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)&registry_key);
+    lua_insert(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+void mqlua_doc_push_cache(lua_State *L, const mqlua_doc *doc)
+{
+    mqlua_doc_push_class(L);
+    lua_rawgeti(L, -1, MQLUA_DOC_CACHES);
+    lua_pushlightuserdata(L, (void *)doc);
+    lua_rawget(L, -2);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+}
+
+bool mqlua_doc_is_alive(const mqlua_doc *doc)
+{
+    return doc->slot->serial == doc->serial;
+}
+
+bool mqlua_doc_is_deleted(lua_State *L, int index)
+{
+    return lua_touserdata(L, index) == &mqlua_doc_deleted;
+}
+
+const mqlua_doc_key *mqlua_doc_find_hook(const mqlua_doc *doc, const char *key)
+{
+    const mqlua_doc_key *hook = doc->hooks->keys;
+    while (hook && hook->name && strcmp(hook->name, key) != 0)
+        hook++;
+    return hook && hook->name ? hook : NULL;
+}
+
+mqlua_path mqlua_doc_root_path(const mqlua_doc *doc)
+{
+    return (mqlua_path){NULL, doc->hooks->name, 0, NULL, 0};
+}
+
+/* Finds the steps for the key at -2 with the kept value at -1. */
+static void prepare_key(lua_State *L, mqlua_doc *doc)
+{
+    const char *key = lua_tostring(L, -2);
+    const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
+    mqlua_path root = mqlua_doc_root_path(doc);
+    if (hook && hook->apply)
+        doc->applied |= 1u << (hook - doc->hooks->keys);
+    else if (mqlua_doc_is_deleted(L, -1))
+        mqlua_merge_remove(L, &doc->merge, doc->root, key);
+    else
+        mqlua_merge_member(L, &doc->merge, doc->root, key, lua_gettop(L), &MQLUA_PATH_KEY(&root, key));
+}
+
+/* Puts the values for the hooks where apply finds them without making a string. */
+static void prepare_hooks(lua_State *L, mqlua_doc *doc, int cache)
+{
+    for (int i = 0; doc->applied >> i; i++) {
+        if (!(doc->applied >> i & 1))
+            continue;
+        lua_pushstring(L, doc->hooks->keys[i].name);
+        lua_rawget(L, cache);
+        lua_rawseti(L, cache, i + 1);
+    }
+}
+
+bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc)
+{
+    if (!mqlua_doc_is_alive(doc))
+        luaL_error(L, "%s", doc->hooks->dead);
+    if (!doc->cached)
+        return false;
+    luaL_checkstack(L, 16, "too deep");
+    mqlua_merge_clear(&doc->merge, true);
+    doc->applied = 0;
+    mqlua_doc_push_cache(L, doc);
+    int cache = lua_gettop(L);
+    lua_pushnil(L);
+    while (lua_next(L, cache)) {
+        if (lua_type(L, -2) == LUA_TSTRING)
+            prepare_key(L, doc);
+        lua_pop(L, 1);
+    }
+    prepare_hooks(L, doc, cache);
+    lua_pop(L, 1);
+    if (!mqlua_merge_reserve(&doc->merge))
+        luaL_error(L, "not enough memory for the message's JSON");
+    return true;
+}
+
+static void apply_hooks(lua_State *L, mqlua_doc *doc, int cache)
+{
+    for (int i = 0; doc->applied >> i; i++) {
+        if (!(doc->applied >> i & 1))
+            continue;
+        lua_rawgeti(L, cache, i + 1);
+        if (mqlua_doc_is_deleted(L, -1)) {
+            lua_pop(L, 1);
+            lua_pushnil(L);
+        }
+        doc->hooks->keys[i].apply(L, doc->ud, lua_gettop(L));
+        lua_settop(L, cache);
+    }
+}
+
+/* After a commit only tables are kept: scripts may hold them, and they equal what is in the tree. */
+static void drop_scalars(lua_State *L, mqlua_doc *doc, int cache)
+{
+    lua_pushnil(L);
+    while (lua_next(L, cache)) {
+        const mqlua_doc_key *hook =
+            lua_type(L, -2) == LUA_TSTRING ? mqlua_doc_find_hook(doc, lua_tostring(L, -2)) : NULL;
+        bool kept = lua_istable(L, -1) && lua_type(L, -2) == LUA_TSTRING && !(hook && hook->apply);
+        lua_pop(L, 1);
+        if (!kept) {
+            lua_pushvalue(L, -1);
+            lua_pushnil(L);
+            lua_rawset(L, cache); /* to an existing key: needs no memory */
+        }
+    }
+}
+
+void mqlua_doc_apply(lua_State *L, mqlua_doc *doc)
+{
+    mqlua_merge_apply(&doc->merge);
+    if (!doc->cached)
+        return;
+    mqlua_doc_push_cache(L, doc);
+    int cache = lua_gettop(L);
+    apply_hooks(L, doc, cache);
+    doc->applied = 0;
+    drop_scalars(L, doc, cache);
+    lua_pop(L, 1);
+}
+
+void mqlua_doc_discard(lua_State *L, mqlua_doc *doc)
+{
+    mqlua_merge_clear(&doc->merge, mqlua_doc_is_alive(doc));
+    doc->applied = 0;
+    if (!doc->cached)
+        return;
+    doc->cached = false;
+    mqlua_doc_push_class(L);
+    lua_rawgeti(L, -1, MQLUA_DOC_CACHES);
+    lua_pushlightuserdata(L, doc);
+    lua_pushnil(L);
+    lua_rawset(L, -3); /* the key exists: needs no memory */
+    lua_pop(L, 2);
+}
+
+void mqlua_doc_refresh(lua_State *L, mqlua_doc *doc, const char *key)
+{
+    if (!doc->cached)
+        return;
+    luaL_checkstack(L, 4, "too deep");
+    mqlua_doc_push_cache(L, doc);
+    lua_pushstring(L, key);
+    lua_pushnil(L);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "json/merge.h"
+#include "vm/vm.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <lauxlib.h>
+
+enum kind { SET_KEY, ADD_KEY, DELETE_KEY, SET_INDEX, ADD_INDEX, CUT };
+
+struct mqlua_merge_step {
+    enum kind kind;
+    bool reserved;   /* the addition is in the tree, which owns the value now */
+    void *container; /* an object or array of the tree */
+    char *key;       /* of an object; owned */
+    size_t index;    /* of an array, from 0; the size to cut to */
+    void *value;     /* owned unless reserved */
+};
+
+/* Where in the tree a value is, to put another one there. */
+typedef struct place {
+    void *container;
+    const char *key; /* NULL: an element */
+    size_t index;
+} place;
+
+/* ---- finding the steps ---- */
+
+static mqlua_merge_step *add_step(lua_State *L, mqlua_merge *merge, enum kind kind, const place *at)
+{
+    if (merge->count == merge->room) {
+        size_t room = merge->room ? 2 * merge->room : 8;
+        mqlua_merge_step *steps = realloc(merge->steps, room * sizeof(*steps));
+        if (!steps)
+            luaL_error(L, "not enough memory");
+        merge->steps = steps;
+        merge->room = room;
+    }
+    char *key = at->key ? strdup(at->key) : NULL;
+    if (at->key && !key)
+        luaL_error(L, "not enough memory");
+    mqlua_merge_step *step = &merge->steps[merge->count++];
+    *step = (mqlua_merge_step){.kind = kind, .container = at->container, .key = key, .index = at->index};
+    return step;
+}
+
+static void build(lua_State *L, mqlua_merge *merge, enum kind kind, const place *at, int index,
+                  const mqlua_path *path)
+{
+    mqlua_merge_step *step = add_step(L, merge, kind, at);
+    mqlua_value_build(L, merge->tree, index, path, &step->value);
+}
+
+static void replace(lua_State *L, mqlua_merge *merge, const place *at, int index, const mqlua_path *path)
+{
+    build(L, merge, at->key ? SET_KEY : SET_INDEX, at, index, path);
+}
+
+/* A tree may have NaN or infinity, which JSON text cannot hold: as long as nobody changes them they are left
+ * alone. */
+static bool same_real(lua_State *L, int index, double real)
+{
+    if (lua_type(L, index) != LUA_TNUMBER)
+        return false;
+    double number = lua_tonumber(L, index);
+    return number == real || (number != number && real != real);
+}
+
+static bool same_scalar(lua_State *L, const mqlua_scalar *a, const mqlua_scalar *b)
+{
+    if (a->type != b->type)
+        return false;
+    switch (a->type) {
+    case MQLUA_TREE_NULL:
+        return true;
+    case MQLUA_TREE_BOOLEAN:
+        return a->boolean == b->boolean;
+    case MQLUA_TREE_INTEGER:
+        return a->integer == b->integer && a->beyond == b->beyond;
+    case MQLUA_TREE_STRING:
+        if (a->size != b->size)
+            return false;
+        mqlua_vm_charge(L, a->size / 32);
+        return a->size == 0 || memcmp(a->string, b->string, a->size) == 0;
+    default:
+        return false; /* reals were compared before */
+    }
+}
+
+static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, const place *at,
+                    const mqlua_path *path);
+
+static void compare_array(lua_State *L, mqlua_merge *merge, int index, void *array, size_t count,
+                          const mqlua_path *path)
+{
+    const mqlua_tree *tree = merge->tree;
+    size_t size = tree->array_size(tree, array);
+    mqlua_vm_charge(L, size);
+    for (size_t i = 0; i < count; i++) {
+        place at = {array, NULL, i};
+        mqlua_path here = MQLUA_PATH_INDEX(path, i + 1);
+        lua_rawgeti(L, index, (int)i + 1);
+        if (i < size)
+            compare(L, merge, lua_gettop(L), tree->array_get(tree, array, i), &at, &here);
+        else
+            build(L, merge, ADD_INDEX, &at, lua_gettop(L), &here);
+        lua_pop(L, 1);
+    }
+    if (count < size)
+        add_step(L, merge, CUT, &(place){array, NULL, count});
+}
+
+/* Members of the table at index that the object does not have. */
+static void find_additions(lua_State *L, mqlua_merge *merge, int index, void *object, const mqlua_path *path)
+{
+    mqlua_tree_iter iter = {.begun = false};
+    lua_newtable(L);
+    int seen = lua_gettop(L);
+    while (merge->tree->object_next(merge->tree, object, &iter)) {
+        lua_pushstring(L, iter.key);
+        lua_pushboolean(L, 1);
+        lua_rawset(L, seen);
+    }
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        lua_pushvalue(L, -2);
+        lua_rawget(L, seen);
+        bool there = !lua_isnil(L, -1);
+        lua_pop(L, 1);
+        if (!there) {
+            const char *key = mqlua_value_key(L, -2, path);
+            build(L, merge, ADD_KEY, &(place){object, key, 0}, lua_gettop(L), &MQLUA_PATH_KEY(path, key));
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+/* The object is walked and the Lua table is asked, because asking the library for each key may mean a linear
+ * search. */
+static void compare_object(lua_State *L, mqlua_merge *merge, int index, void *object, size_t count,
+                           const mqlua_path *path)
+{
+    size_t size = merge->tree->object_size(merge->tree, object), matched = 0;
+    mqlua_vm_charge(L, size);
+    mqlua_tree_iter iter = {.begun = false};
+    while (merge->tree->object_next(merge->tree, object, &iter)) {
+        place at = {object, iter.key, 0};
+        lua_pushstring(L, iter.key);
+        lua_rawget(L, index);
+        if (lua_isnil(L, -1)) {
+            add_step(L, merge, DELETE_KEY, &at);
+        } else {
+            matched++;
+            compare(L, merge, lua_gettop(L), iter.value, &at, &MQLUA_PATH_KEY(path, iter.key));
+        }
+        lua_pop(L, 1);
+    }
+    if (matched != count || size != count)
+        find_additions(L, merge, index, object, path);
+}
+
+static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, const place *at,
+                    const mqlua_path *path)
+{
+    mqlua_scalar old, new;
+    bool old_scalar = mqlua_value_scalar_of(merge->tree, node, &old);
+    if (old.type == MQLUA_TREE_REAL && same_real(L, index, old.real))
+        return;
+    if (mqlua_value_scalar(L, index, path, &new)) {
+        if (!old_scalar || !same_scalar(L, &old, &new))
+            replace(L, merge, at, index, path);
+        return;
+    }
+    mqlua_path here = *path;
+    size_t count;
+    enum mqlua_tree_type type = mqlua_value_table(L, index, &here, &count);
+    bool fixed = type == MQLUA_TREE_ARRAY && !merge->tree->array_cut;
+    if (type != old.type || (fixed && count != merge->tree->array_size(merge->tree, node)))
+        replace(L, merge, at, index, path);
+    else if (type == MQLUA_TREE_ARRAY)
+        compare_array(L, merge, index, node, count, &here);
+    else
+        compare_object(L, merge, index, node, count, &here);
+}
+
+void mqlua_merge_member(lua_State *L, mqlua_merge *merge, void *object, const char *key, int index,
+                        const mqlua_path *path)
+{
+    place at = {object, key, 0};
+    void *node;
+    if (merge->tree->object_get(merge->tree, object, key, &node))
+        compare(L, merge, index, node, &at, path);
+    else
+        build(L, merge, ADD_KEY, &at, index, path);
+}
+
+void mqlua_merge_remove(lua_State *L, mqlua_merge *merge, void *object, const char *key)
+{
+    void *node;
+    if (merge->tree->object_get(merge->tree, object, key, &node))
+        add_step(L, merge, DELETE_KEY, &(place){object, key, 0});
+}
+
+/* ---- carrying them out ---- */
+
+static void take_back(mqlua_merge *merge)
+{
+    const mqlua_tree *tree = merge->tree;
+    for (size_t i = merge->count; i > 0; i--) {
+        mqlua_merge_step *step = &merge->steps[i - 1];
+        if (!step->reserved)
+            continue;
+        if (step->kind == ADD_KEY)
+            tree->object_del(tree, step->container, step->key);
+        else
+            tree->array_cut(tree, step->container, step->index);
+    }
+}
+
+bool mqlua_merge_reserve(mqlua_merge *merge)
+{
+    const mqlua_tree *tree = merge->tree;
+    for (size_t i = 0; i < merge->count; i++) {
+        mqlua_merge_step *step = &merge->steps[i];
+        if (step->kind == ADD_KEY)
+            step->reserved = tree->object_add(tree, step->container, step->key, step->value);
+        else if (step->kind == ADD_INDEX)
+            step->reserved = tree->array_add(tree, step->container, step->value);
+        else
+            continue;
+        if (!step->reserved) {
+            mqlua_merge_clear(merge, true);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void forget(mqlua_merge *merge)
+{
+    for (size_t i = 0; i < merge->count; i++) {
+        mqlua_merge_step *step = &merge->steps[i];
+        if (!step->reserved)
+            merge->tree->put(merge->tree, step->value);
+        free(step->key);
+    }
+    free(merge->steps);
+    merge->steps = NULL;
+    merge->count = merge->room = 0;
+}
+
+void mqlua_merge_apply(mqlua_merge *merge)
+{
+    const mqlua_tree *tree = merge->tree;
+    for (size_t i = 0; i < merge->count; i++) {
+        mqlua_merge_step *step = &merge->steps[i];
+        if (step->kind == SET_KEY)
+            step->reserved = tree->object_set(tree, step->container, step->key, step->value);
+        else if (step->kind == SET_INDEX)
+            step->reserved = tree->array_set(tree, step->container, step->index, step->value);
+        else if (step->kind == DELETE_KEY)
+            tree->object_del(tree, step->container, step->key);
+        else if (step->kind == CUT)
+            tree->array_cut(tree, step->container, step->index);
+    }
+    forget(merge);
+}
+
+void mqlua_merge_clear(mqlua_merge *merge, bool tree_alive)
+{
+    if (tree_alive)
+        take_back(merge);
+    forget(merge);
+}
