@@ -242,6 +242,10 @@ void mqlua_value_push_scalar(lua_State *L, const mqlua_scalar *scalar)
 
 void mqlua_value_format(double number, char text[32])
 {
+    if (number == 0) { /* only -0 comes here, which "-0" would not say to readers that see an integer in it */
+        strcpy(text, signbit(number) ? "-0.0" : "0");
+        return;
+    }
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, 32, "%.*g", digits, number);
         if (strtod(text, NULL) == number)
