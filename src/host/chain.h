@@ -27,3 +27,6 @@ bool host_chain_wanted(const struct host *host, enum host_event event);
 /* A hand-back by a plugin; site is where it called. */
 void host_chain_handback(MQ_Connection *connection, enum host_handback handback, const char *function,
                          const void *site);
+
+/* The exported function of an event, such as "mq_smtp_in_connect". */
+const char *host_chain_event_name(enum host_event event);

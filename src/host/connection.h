@@ -20,6 +20,11 @@ void host_connection_free(MQ_Connection *connection);
  */
 MQ_Message *host_message_new(MQ_Connection *connection, host_json *json);
 
-/* Sends it to the quarantine and returns the JSON, whose only reference is now the caller's. Aborts
- * (JS1) when a plugin kept or took a reference. */
+/* Aborts (JS1) when a plugin gave away a reference of the JSON that is not its own. event is for the text. */
+void host_message_check(MQ_Message *message, const char *event);
+
+/* Sends it to the quarantine and returns the JSON, of which one reference is the caller's. */
 host_json *host_message_finish(MQ_Message *message);
+
+/* Gives back that reference, which must be the last one: aborts (JS1) when a plugin took one. */
+void host_message_release(host_json *json);

@@ -45,6 +45,10 @@ bool host_stream_starttls(struct host_stream *stream, SSL_CTX *tls, bool server,
 const char *host_stream_input(struct host_stream *stream, size_t *size);
 void host_stream_consume(struct host_stream *stream, size_t size);
 
+/* While peeking, input that is not consumed stays in the socket, so that a PROXY header can be followed by
+ * a TLS handshake. Plain streams only, for a short header. */
+void host_stream_peek(struct host_stream *stream, bool peek);
+
 /* Queues a copy. Without memory the stream breaks and lost follows. Nothing happens once it is lost. */
 void host_stream_write(struct host_stream *stream, const void *data, size_t size);
 
@@ -71,3 +75,9 @@ SSL *host_stream_ssl(struct host_stream *stream);
 /* Bytes received from the peer and given to the wire so far. */
 unsigned long long host_stream_received(const struct host_stream *stream);
 unsigned long long host_stream_sent(const struct host_stream *stream);
+
+/* Sends what all streams of the worker have queued; called before its loop waits. */
+void host_stream_flush_all(struct host_worker *worker);
+
+/* Closes what is left, lingering ones too; when the worker ends. */
+void host_stream_close_all(struct host_worker *worker);

@@ -4,6 +4,7 @@
 /* TLS settings of both directions (OpenSSL). Made at start, then shared by all workers. */
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 
 /* A server's context with the given PEM files; with both NULL a self-signed certificate for hostname, made
  * in memory. NULL with a message in error (of size bytes). */

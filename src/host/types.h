@@ -117,7 +117,8 @@ struct MQ_Connection {
     bool authenticated;
     bool closed;     /* the close event is running or over: no MQ_send, no file descriptor */
     bool remembered; /* lost during a pause with disconnect=close-after-handback or no-close */
-    int sent_code;   /* first code that a plugin sent with MQ_send during the current event; 0 = nothing */
+    bool sent;       /* a plugin called MQ_send during the current event */
+    int sent_code;   /* code at the start of what it sent first; 0 = none */
     int sentinel;    /* duplicate handed out by MQ_fileDescriptor; -1 = none */
     int sentinel_flags;
     void **plugin_data; /* one pointer for each plugin */
@@ -127,8 +128,10 @@ struct MQ_Address {
     struct host_handle handle;
     MQ_Message *message;       /* the message it belongs to; NULL for mailfrom and rcptto */
     MQ_Connection *connection; /* for rcptto: takes the local mark */
-    bool empty;                /* null sender shown as NULL */
-    char *email;               /* owned; NULL only when empty */
+    bool empty;                /* the null sender */
+    const char *email;         /* text, or NULL for a null sender shown as NULL */
+    size_t size;               /* of text */
+    char text[];
 };
 
 struct MQ_Message {

@@ -20,6 +20,8 @@ struct host_frame {
     enum host_call call;
     int plugin;
     const char *name; /* static: the function or kind of callback */
+    double begin;     /* seconds, monotonic */
+    double excluded;  /* seconds that the host itself took inside this call */
 };
 
 /* Work handed over by another thread. */
@@ -46,14 +48,16 @@ struct host_worker {
 
     ev_async wake;
     ev_prepare flush;
+    ev_check woken;
     ev_timer grace;
     ev_timer tick;
     pthread_mutex_t lock; /* posts */
     struct host_post *posts;
 
-    struct host_stream *dirty; /* streams with output to flush */
+    struct host_stream *streams; /* all of them, lingering ones too */
+    struct host_stream *dirty;   /* those with output to flush */
     struct host_session *sessions;
-    struct host_listener_socket *listeners;
+    struct host_listener *listeners;
     MQ_IOWatcher *watchers;
     MQ_Timer *timers;
     struct host_quarantine quarantine;
@@ -64,6 +68,23 @@ struct host_worker {
     unsigned int null_senders; /* for alternating NULL and "" */
     unsigned int random;
 };
+
+/* Makes the workers of a host, the last one without connections. False without memory. Main thread. */
+bool host_worker_make_all(struct host *host, int count);
+
+/* Starts the threads and waits until every context is initialised and listens. False when a thread could not
+ * be started (the others are ended then). */
+bool host_worker_start_all(struct host *host);
+
+/* Ends all: no new connections, paused events get their grace, contexts are cleaned up. With
+ * shutdown=cleanup-first cleanup(host) is called before the contexts are. */
+void host_worker_stop_all(struct host *host, void (*cleanup)(struct host *host));
+
+/* Releases everything, after mq_cleanup. */
+void host_worker_free_all(struct host *host);
+
+/* A connection is over; the last one ends a stopping worker. */
+void host_worker_leave(struct host_worker *worker);
 
 /* Calls work(worker, data) on the worker's thread, soon. Any thread. False without memory. */
 bool host_worker_post(struct host_worker *worker, host_work work, void *data);
