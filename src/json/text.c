@@ -100,44 +100,59 @@ static void push_value(lua_State *L, json_t *value, const mqlua_path *path)
     mqlua_value_push_scalar(L, &scalar);
 }
 
-/* How deep the text nests and how many values it has, at most; what is in strings does not count. */
-static const char *measure(const char *text, size_t size)
+/* How deep the text nests and how many values it has, at most; what is in strings does not count. Returns
+ * what is wrong, and where in *at. jansson takes a NUL outside of strings for the end of the text. */
+static const char *measure(const char *text, size_t size, size_t *at)
 {
     size_t values = 0, depth = 0;
     bool quoted = false;
     for (size_t i = 0; i < size; i++) {
         char c = text[i];
+        *at = i;
+        if (!c)
+            return "a NUL byte is no JSON";
         if (c == '"')
             quoted = !quoted;
-        else if (quoted && c == '\\')
-            i++;
-        else if (!quoted && (c == ',' || c == ':' || c == '[' || c == '{')) {
+        else if (quoted)
+            i += c == '\\';
+        else if (c == '[' || c == '{' || c == ',' || c == ':')
             values++;
-            depth += c == '[' || c == '{';
-        } else if (!quoted && (c == ']' || c == '}') && depth)
+        if (!quoted && (c == '[' || c == '{'))
+            depth++;
+        if (!quoted && (c == ']' || c == '}') && depth)
             depth--;
         if (depth > MQLUA_VALUE_DEPTH)
-            return "the text is nested deeper than 512 levels";
+            return "nested deeper than 512 levels";
         if (values > VALUES)
-            return "the text has more than 2000000 values";
+            return "more than 2000000 values";
     }
     return NULL;
 }
 
+/* nil and a message, as decode returns them; columns count bytes here. */
+static int refuse(lua_State *L, const char *text, size_t at, const char *message)
+{
+    int line = 1, column = 1;
+    for (size_t i = 0; i < at; i++) {
+        column = text[i] == '\n' ? 1 : column + 1;
+        line += text[i] == '\n';
+    }
+    lua_pushnil(L);
+    lua_pushfstring(L, "line %d, column %d: %s", line, column, message);
+    return 2;
+}
+
 int mqlua_text_l_decode(lua_State *L)
 {
-    size_t size;
+    size_t size, at = 0;
     const char *text = mqlua_bytes_check(L, 1, &size);
     mqlua_vm_charge(L, size);
-    const char *refused = measure(text, size);
-    if (refused) {
-        lua_pushnil(L);
-        lua_pushstring(L, refused);
-        return 2;
-    }
+    const char *refused = measure(text, size, &at);
+    if (refused)
+        return refuse(L, text, at, refused);
     json_error_t error;
     json_t **owner = push_owner(L);
-    *owner = json_loadb(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    *owner = json_loadb(size ? text : "", size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!*owner) {
         lua_pushnil(L);
         lua_pushfstring(L, "line %d, column %d: %s", error.line, error.column, error.text);
