@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/cidr.h"
+#include "api/raise.h"
+#include "vm/object.h"
+#include "vm/vm.h"
+
+#include <string.h>
+
+typedef struct networks {
+    mqlua_object object;
+    mqlua_cidr *cidr;
+} networks;
+
+static int l_gc(lua_State *L);
+static int l_contains(lua_State *L);
+
+static const luaL_Reg methods[] = {{"contains", l_contains}, {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__gc", l_gc}, {NULL, NULL}};
+static const mqlua_type type = {.name = "cidr", .methods = methods, .meta = meta};
+
+static int l_gc(lua_State *L)
+{
+    networks *self = mqlua_object_test(L, 1, &type, NULL);
+    if (self) {
+        mqlua_cidr_free(self->cidr);
+        self->cidr = NULL;
+    }
+    return 0;
+}
+
+/* contains(ip): nil, the address of a client behind a proxy, is in no network. */
+static int l_contains(lua_State *L)
+{
+    const networks *self = mqlua_object_check(L, 1, &type);
+    size_t size;
+    luaL_checkany(L, 2);
+    if (lua_isnil(L, 2) || !self->cidr) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    const char *text = luaL_checklstring(L, 2, &size);
+    int found = mqlua_cidr_contains_text(self->cidr, text, size);
+    if (found < 0)
+        return luaL_error(L, "cidr:contains: '%s' is not an IP address", text);
+    lua_pushboolean(L, found);
+    return 1;
+}
+
+static void add(lua_State *L, networks *self, int number, const char *text, size_t size)
+{
+    char *error = NULL, where[40];
+    if (mqlua_cidr_add(self->cidr, text, size, &error))
+        return;
+    snprintf(where, sizeof where, "mq.cidr: entry %d", number);
+    mqlua_raise(L, where, error);
+}
+
+/* Text such as mq.file returns: entries separated by blanks, commas and lines; # begins a comment. */
+static void add_text(lua_State *L, networks *self, const char *text, size_t size)
+{
+    const char *end = text + size;
+    for (int number = 1; text < end;) {
+        if (*text == '#') {
+            const char *newline = memchr(text, '\n', (size_t)(end - text));
+            text = newline ? newline : end;
+        } else if (*text && strchr(" \t\r\n,", *text)) {
+            text++;
+        } else {
+            const char *from = text;
+            while (text < end && !(*text && strchr(" \t\r\n,#", *text)))
+                text++;
+            add(L, self, number++, from, (size_t)(text - from));
+        }
+    }
+}
+
+static int l_cidr(lua_State *L)
+{
+    bool list = lua_istable(L, 1);
+    size_t size;
+    if (!list)
+        luaL_checktype(L, 1, LUA_TSTRING);
+    networks *self = mqlua_object_push(L, &type, sizeof *self, NULL);
+    self->cidr = mqlua_cidr_new();
+    if (!self->cidr)
+        return luaL_error(L, "mq.cidr: not enough memory");
+    if (!list) {
+        const char *text = lua_tolstring(L, 1, &size);
+        mqlua_vm_charge(L, size);
+        add_text(L, self, text, size);
+    }
+    int count = list ? (int)lua_objlen(L, 1) : 0;
+    for (int i = 1; i <= count; i++) {
+        mqlua_vm_charge(L, 20);
+        lua_rawgeti(L, 1, i);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            return luaL_error(L, "mq.cidr: entry %d is a %s, not a text", i, luaL_typename(L, -1));
+        const char *text = lua_tolstring(L, -1, &size);
+        add(L, self, i, text, size);
+        lua_pop(L, 1);
+    }
+    mqlua_cidr_finish(self->cidr);
+    return 1;
+}
+
+void mqlua_cidr_open(lua_State *L)
+{
+    mqlua_object_register(L, &type);
+    lua_pushcfunction(L, l_cidr);
+    lua_setfield(L, -2, "cidr");
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* mq.cidr(list): sets of IP networks as Lua sees them. The sets themselves are in policy/cidr.h. */
+
+#include "policy/cidr.h"
+
+#include <lua.h>
+
+/* Adds mq.cidr to the table on top. May raise. */
+void mqlua_cidr_open(lua_State *L);

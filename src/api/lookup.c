@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/lookup.h"
+#include "policy/error.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Keys and values stay in the file's text: an entry only says where. */
+typedef struct entry {
+    uint32_t key, value; /* offsets in text */
+    uint32_t key_size, value_size;
+} entry;
+
+/* Open addressing with linear probing; at most half full. */
+typedef struct place {
+    uint32_t hash;
+    uint32_t index; /* of the entry, from 1; 0: free */
+} place;
+
+struct mqlua_lookup {
+    const char *text;
+    entry *entries;
+    place *places;
+    size_t count, room;
+    size_t mask; /* places - 1 */
+};
+
+static inline char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static inline bool blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static uint32_t hash_key(const char *key, size_t size, char *lowered)
+{
+    for (size_t i = 0; i < size; i++)
+        lowered[i] = lower(key[i]);
+    return (uint32_t)XXH3_64bits(lowered, size);
+}
+
+/* Where key is, or the free place where it belongs. lowered is the key in lower case. */
+static place *find(const mqlua_lookup *lookup, const char *lowered, size_t size, uint32_t hash)
+{
+    for (size_t at = hash & lookup->mask;; at = (at + 1) & lookup->mask) {
+        place *here = &lookup->places[at];
+        if (!here->index)
+            return here;
+        const entry *e = &lookup->entries[here->index - 1];
+        if (here->hash != hash || e->key_size != size)
+            continue;
+        const char *key = lookup->text + e->key;
+        size_t i = 0;
+        while (i < size && lower(key[i]) == lowered[i])
+            i++;
+        if (i == size)
+            return here;
+    }
+}
+
+bool mqlua_lookup_get(const mqlua_lookup *lookup, const char *key, size_t size, const char **value,
+                      size_t *value_size)
+{
+    char lowered[MQLUA_LOOKUP_KEY];
+    if (size > sizeof lowered || !lookup->count)
+        return false;
+    uint32_t hash = hash_key(key, size, lowered);
+    const place *here = find(lookup, lowered, size, hash);
+    if (!here->index)
+        return false;
+    const entry *e = &lookup->entries[here->index - 1];
+    if (value) {
+        *value = lookup->text + e->value;
+        *value_size = e->value_size;
+    }
+    return true;
+}
+
+bool mqlua_lookup_address(const mqlua_lookup *lookup, const char *address, size_t size, const char **value,
+                          size_t *value_size)
+{
+    const char *domain = memrchr(address, '@', size); /* the last one: a quoted local part may hold others */
+    if (!domain)
+        return false;
+    return mqlua_lookup_get(lookup, address, size, value, value_size) ||
+           (domain > address &&
+            mqlua_lookup_get(lookup, domain, size - (size_t)(domain - address), value, value_size));
+}
+
+size_t mqlua_lookup_count(const mqlua_lookup *lookup)
+{
+    return lookup->count;
+}
+
+void mqlua_lookup_free(mqlua_lookup *lookup)
+{
+    if (!lookup)
+        return;
+    free(lookup->entries);
+    free(lookup->places);
+    free(lookup);
+}
+
+typedef struct parser {
+    mqlua_lookup *lookup;
+    const char *name;
+    size_t line;
+    bool map;
+    char **error;
+} parser;
+
+static size_t line_of(const mqlua_lookup *lookup, uint32_t offset)
+{
+    size_t line = 1;
+    for (uint32_t i = 0; i < offset; i++)
+        line += lookup->text[i] == '\n';
+    return line;
+}
+
+static bool insert(parser *p, const entry *e)
+{
+    mqlua_lookup *lookup = p->lookup;
+    const char *key = lookup->text + e->key;
+    char lowered[MQLUA_LOOKUP_KEY];
+    uint32_t hash = hash_key(key, e->key_size, lowered);
+    place *here = find(lookup, lowered, e->key_size, hash);
+    if (!here->index) {
+        lookup->entries[lookup->count++] = *e;
+        *here = (place){hash, (uint32_t)lookup->count};
+        return true;
+    }
+    const entry *old = &lookup->entries[here->index - 1];
+    if (old->value_size == e->value_size &&
+        !memcmp(lookup->text + old->value, lookup->text + e->value, e->value_size))
+        return true;
+    mqlua_error_set(p->error, "%s:%zu: '%.*s' has another value in line %zu", p->name, p->line,
+                    e->key_size > 100 ? 100 : (int)e->key_size, key, line_of(lookup, old->key));
+    return false;
+}
+
+/* One line without its end, from and to after trimming. */
+static bool parse_line(parser *p, const char *from, const char *to)
+{
+    const char *text = p->lookup->text;
+    while (from < to && blank(*from))
+        from++;
+    while (to > from && blank(to[-1]))
+        to--;
+    if (from == to || *from == '#')
+        return true;
+    if (memchr(from, 0, (size_t)(to - from))) {
+        mqlua_error_set(p->error, "%s:%zu: a NUL byte: this is no text file", p->name, p->line);
+        return false;
+    }
+    const char *end = from;
+    while (end < to && !blank(*end))
+        end++;
+    const char *value = end;
+    while (value < to && blank(*value))
+        value++;
+    if (end - from > MQLUA_LOOKUP_KEY) {
+        mqlua_error_set(p->error, "%s:%zu: a key of more than %d bytes", p->name, p->line, MQLUA_LOOKUP_KEY);
+        return false;
+    }
+    if (!p->map && value < to && *value != '#') {
+        mqlua_error_set(p->error,
+                        "%s:%zu: more than one word: in a set a line is one key (mq.map reads values)",
+                        p->name, p->line);
+        return false;
+    }
+    if (p->map && value == to) {
+        mqlua_error_set(p->error, "%s:%zu: '%.*s' has no value (mq.set reads keys alone)", p->name, p->line,
+                        end - from > 100 ? 100 : (int)(end - from), from);
+        return false;
+    }
+    entry e = {.key = (uint32_t)(from - text), .key_size = (uint32_t)(end - from)};
+    if (p->map) {
+        e.value = (uint32_t)(value - text);
+        e.value_size = (uint32_t)(to - value);
+    }
+    return insert(p, &e);
+}
+
+/* Room for as many entries as there are lines. */
+static mqlua_lookup *make_room(const char *text, size_t size)
+{
+    mqlua_lookup *lookup = calloc(1, sizeof *lookup);
+    if (!lookup)
+        return NULL;
+    size_t lines = 1, places = 4;
+    for (const char *at = text; (at = memchr(at, '\n', size - (size_t)(at - text))); at++)
+        lines++;
+    while (places < lines * 2)
+        places *= 2;
+    lookup->text = text;
+    lookup->room = lines;
+    lookup->mask = places - 1;
+    lookup->entries = calloc(lines, sizeof *lookup->entries);
+    lookup->places = calloc(places, sizeof *lookup->places);
+    if (lookup->entries && lookup->places)
+        return lookup;
+    mqlua_lookup_free(lookup);
+    return NULL;
+}
+
+/* Comments and blank lines took room too; what stays for the life of the policy is made to fit. */
+static void give_back(mqlua_lookup *lookup)
+{
+    entry *fit = lookup->count ? realloc(lookup->entries, lookup->count * sizeof *fit) : NULL;
+    if (fit)
+        lookup->entries = fit;
+}
+
+mqlua_lookup *mqlua_lookup_parse(const char *text, size_t size, const char *name, bool map, char **error)
+{
+    static const char mark[3] = {'\xef', '\xbb', '\xbf'};
+    mqlua_lookup *lookup = size < UINT32_MAX ? make_room(text, size) : NULL;
+    if (!lookup) {
+        mqlua_error_set(error, "%s: not enough memory", name);
+        return NULL;
+    }
+    parser p = {.lookup = lookup, .name = name, .map = map, .error = error};
+    const char *at = text, *end = text + size;
+    if (size >= sizeof mark && memcmp(text, mark, sizeof mark) == 0)
+        at += sizeof mark;
+    while (at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = newline ? newline : end;
+        p.line++;
+        if (!parse_line(&p, at, stop)) {
+            mqlua_lookup_free(lookup);
+            return NULL;
+        }
+        at = newline ? newline + 1 : end;
+    }
+    give_back(lookup);
+    return lookup;
+}

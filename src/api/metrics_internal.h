@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What metrics.c and metrics_text.c share. */
+
+#include "api/metrics.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct mqlua_series {
+    mqlua_metric *metric;
+    mqlua_series *next; /* in the same place of the hash table */
+    _Atomic(mqlua_series *) next_in_order;
+    bool listed;
+    char *values[MQLUA_METRIC_LABELS];
+    size_t sizes[MQLUA_METRIC_LABELS];
+    _Atomic double value;       /* of a histogram the sum */
+    _Atomic uint64_t buckets[]; /* the last one: +Inf; not cumulative */
+};
+
+struct mqlua_metric {
+    mqlua_metric_spec spec; /* texts are ours */
+    mqlua_metric *next;
+    const mqlua_symbols *symbols;
+    _Atomic(mqlua_series *) *places;
+    size_t mask;
+    _Atomic(mqlua_series *) first; /* in the order of their making */
+    _Atomic bool overflowed;
+    mqlua_series *overflow; /* shown once it was used */
+    pthread_mutex_t lock;   /* guards adding: last, count, warned */
+    _Atomic(mqlua_series *) *last;
+    size_t count;
+    bool warned;
+};
+
+struct mqlua_metrics {
+    pthread_mutex_t lock; /* guards the list of metrics, which only grows */
+    mqlua_metric *first, *last;
+    size_t count;
+    const mqlua_symbols *symbols;
+    mqlua_metrics *parent;
+};

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Metrics as text: for Prometheus and for the log. */
+
+#include "api/metrics_internal.h"
+#include "mq/log.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How many bytes the UTF-8 character at text has; 0 when it is none. Overlong forms and surrogates are none.
+ */
+static size_t utf8(const unsigned char *text, size_t size)
+{
+    unsigned first = text[0];
+    size_t want = first < 0x80   ? 1
+                  : first < 0xc2 ? 0
+                  : first < 0xe0 ? 2
+                  : first < 0xf0 ? 3
+                  : first < 0xf5 ? 4
+                                 : 0;
+    if (!want || want > size)
+        return 0;
+    for (size_t i = 1; i < want; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
+        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return want;
+}
+
+/* One bad byte would make a scrape fail as a whole: it becomes a question mark. */
+static void put_escaped(FILE *out, const char *text, size_t size, bool quote)
+{
+    for (size_t i = 0; i < size;) {
+        size_t step = utf8((const unsigned char *)text + i, size - i);
+        if (text[i] == '\\' || (quote && text[i] == '"'))
+            fprintf(out, "\\%c", text[i]);
+        else if (text[i] == '\n')
+            fputs("\\n", out);
+        else if (step)
+            fwrite(text + i, 1, step, out);
+        else
+            fputc('?', out);
+        i += step ? step : 1;
+    }
+}
+
+static void put_number(FILE *out, double number)
+{
+    if (isnan(number))
+        fputs("NaN", out);
+    else if (isinf(number))
+        fputs(number > 0 ? "+Inf" : "-Inf", out);
+    else
+        fprintf(out, number == floor(number) && fabs(number) < 1e15 ? "%.0f" : "%.17g", number);
+}
+
+/* {label="value",...,le="bound"}; nothing when there is no label. */
+static void put_labels(FILE *out, const mqlua_series *series, const double *bound)
+{
+    const mqlua_metric_spec *spec = &series->metric->spec;
+    const char *before = "{";
+    for (size_t i = 0; i < spec->nlabels; i++) {
+        fprintf(out, "%s%s=\"", before, spec->labels[i]);
+        put_escaped(out, series->values[i], series->sizes[i], true);
+        fputc('"', out);
+        before = ",";
+    }
+    if (bound) {
+        fprintf(out, "%sle=\"", before);
+        put_number(out, *bound);
+        fputc('"', out);
+    }
+    if (spec->nlabels || bound)
+        fputc('}', out);
+}
+
+static uint64_t count_of(const mqlua_series *series)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i <= series->metric->spec.nbuckets; i++)
+        count += atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
+    return count;
+}
+
+static void put_line(FILE *out, const mqlua_series *series, const char *suffix, double value)
+{
+    fprintf(out, "%s%s", series->metric->spec.name, suffix);
+    put_labels(out, series, NULL);
+    fputc(' ', out);
+    put_number(out, value);
+    fputc('\n', out);
+}
+
+static void put_series(FILE *out, const mqlua_series *series)
+{
+    const mqlua_metric_spec *spec = &series->metric->spec;
+    if (spec->kind != MQLUA_HISTOGRAM) {
+        put_line(out, series, "", mqlua_series_value(series));
+        return;
+    }
+    uint64_t count = 0;
+    for (size_t i = 0; i <= spec->nbuckets; i++) {
+        double bound = i < spec->nbuckets ? spec->buckets[i] : INFINITY;
+        count += atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
+        fprintf(out, "%s_bucket", spec->name);
+        put_labels(out, series, &bound);
+        fprintf(out, " %llu\n", (unsigned long long)count);
+    }
+    put_line(out, series, "_sum", mqlua_series_value(series));
+    put_line(out, series, "_count", (double)count);
+}
+
+/* Calls visit for every series, in order. The list of metrics is only ever added to, so the lock is not kept.
+ */
+static void each(mqlua_metrics *metrics, void (*begin)(FILE *, const mqlua_metric *),
+                 void (*visit)(FILE *, const mqlua_series *), FILE *out)
+{
+    pthread_mutex_lock(&metrics->lock);
+    mqlua_metric *metric = metrics->first, *last = metrics->last;
+    pthread_mutex_unlock(&metrics->lock);
+    for (; metric; metric = metric == last ? NULL : metric->next) {
+        begin(out, metric);
+        mqlua_series *series = atomic_load_explicit(&metric->first, memory_order_acquire);
+        for (; series; series = atomic_load_explicit(&series->next_in_order, memory_order_acquire))
+            visit(out, series);
+        if (atomic_load_explicit(&metric->overflowed, memory_order_relaxed))
+            visit(out, metric->overflow);
+    }
+}
+
+static void put_header(FILE *out, const mqlua_metric *metric)
+{
+    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    if (metric->spec.help) {
+        fprintf(out, "# HELP %s ", metric->spec.name);
+        put_escaped(out, metric->spec.help, strlen(metric->spec.help), false);
+        fputc('\n', out);
+    }
+    fprintf(out, "# TYPE %s %s\n", metric->spec.name, kinds[metric->spec.kind]);
+}
+
+char *mqlua_metrics_text(mqlua_metrics *metrics)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    each(metrics, put_header, put_series, out);
+    bool failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static void no_header(FILE *out, const mqlua_metric *metric) {}
+
+static void put_short(FILE *out, const mqlua_series *series)
+{
+    if (series->metric->spec.kind != MQLUA_HISTOGRAM) {
+        put_line(out, series, "", mqlua_series_value(series));
+        return;
+    }
+    fputs(series->metric->spec.name, out);
+    put_labels(out, series, NULL);
+    fprintf(out, " count %llu sum ", (unsigned long long)count_of(series));
+    put_number(out, mqlua_series_value(series));
+    fputc('\n', out);
+}
+
+void mqlua_metrics_log(mqlua_metrics *metrics, const mqlua_symbols *symbols)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return;
+    each(metrics, no_header, put_short, out);
+    if (fclose(out) != 0) {
+        free(text);
+        return;
+    }
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
+        mqlua_log(symbols, MQLUA_LOG_INFO, "metric %.*s", (int)(end - line), line);
+    free(text);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/password.h"
+#include "api/env.h"
+#include "api/threads.h"
+
+#include <crypt.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HASH_MAX = CRYPT_OUTPUT_SIZE };
+
+/* One call of mq.password.verify. It belongs to the pool while the job does, and to the waiting task
+ * afterwards. */
+typedef struct verification {
+    mqlua_job job;
+    mqlua_wait wait;
+    bool delivered; /* the pool let go of it */
+    mqlua_password_result result;
+    size_t size;
+    char hash[HASH_MAX];
+    char password[];
+} verification;
+
+/* The number behind prefix ("$6$rounds="), or 0. */
+static unsigned long cost_after(const char *hash, const char *prefix)
+{
+    size_t size = strlen(prefix);
+    return strncmp(hash, prefix, size) == 0 ? strtoul(hash + size, NULL, 10) : 0;
+}
+
+/* Each of these takes minutes or gigabytes beyond its bound; a helper thread cannot be interrupted. */
+static bool is_expensive(const char *hash)
+{
+    static const char digits[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if (cost_after(hash, "$5$rounds=") > 5000000 || cost_after(hash, "$6$rounds=") > 5000000)
+        return true;
+    if (strncmp(hash, "$2", 2) == 0 && hash[2] && hash[3] == '$' && strtoul(hash + 4, NULL, 10) > 16)
+        return true;
+    bool yescrypt = strncmp(hash, "$y$", 3) == 0 || strncmp(hash, "$gy$", 4) == 0;
+    const char *parameters = yescrypt ? strchr(hash + 1, '$') + 1 : NULL;
+    if (yescrypt && parameters[0] && parameters[1]) { /* flavour, then log2(N) - 1 */
+        const char *n = strchr(digits, parameters[1]);
+        return n && n - digits + 1 > 18;
+    }
+    if (strncmp(hash, "$7$", 3) == 0 && hash[3]) {
+        const char *n = strchr(digits, hash[3]);
+        return n && n - digits > 18;
+    }
+    return false;
+}
+
+/* Takes the same time wherever the texts differ. */
+static bool equal(const char *a, const char *b)
+{
+    size_t size = strlen(a);
+    unsigned char difference = 0;
+    if (strlen(b) != size)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        difference |= (unsigned char)(a[i] ^ b[i]);
+    return difference == 0;
+}
+
+mqlua_password_result mqlua_password_check(const char *password, size_t size, const char *hash)
+{
+    if (crypt_checksalt(hash) == CRYPT_SALT_INVALID)
+        return MQLUA_PASSWORD_UNUSABLE;
+    if (is_expensive(hash))
+        return MQLUA_PASSWORD_EXPENSIVE;
+    struct crypt_data *data = calloc(1, sizeof *data);
+    if (!data)
+        return MQLUA_PASSWORD_MEMORY;
+    mqlua_password_result result = MQLUA_PASSWORD_WRONG;
+    bool possible = size < CRYPT_MAX_PASSPHRASE_SIZE && !memchr(password, 0, size);
+    const char *made = crypt_r(possible ? password : "", hash, data);
+    if (!made || made[0] == '*')
+        result = MQLUA_PASSWORD_UNUSABLE;
+    else if (possible && equal(made, hash))
+        result = MQLUA_PASSWORD_RIGHT;
+    explicit_bzero(data, sizeof *data);
+    free(data);
+    return result;
+}
+
+static void release(verification *v)
+{
+    explicit_bzero(v->password, v->size);
+    free(v);
+}
+
+static verification *of_job(mqlua_job *job)
+{
+    return (verification *)(void *)((char *)job - offsetof(verification, job));
+}
+
+static verification *of_wait(mqlua_wait *wait)
+{
+    return (verification *)(void *)((char *)wait - offsetof(verification, wait));
+}
+
+static void work(mqlua_job *job)
+{
+    verification *v = of_job(job);
+    v->result = mqlua_password_check(v->password, v->size, v->hash);
+}
+
+static void job_done(mqlua_job *job)
+{
+    verification *v = of_job(job);
+    v->delivered = true;
+    mqlua_task_wake(&v->wait);
+}
+
+static void job_drop(mqlua_job *job)
+{
+    release(of_job(job));
+}
+
+static void wait_cancel(mqlua_wait *wait)
+{
+    verification *v = of_wait(wait);
+    if (v->delivered)
+        release(v);
+    else
+        mqlua_job_cancel(&v->job);
+}
+
+static void wait_done(mqlua_wait *wait)
+{
+    release(of_wait(wait));
+}
+
+static int push_failure(lua_State *L, mqlua_password_result result)
+{
+    static const char *const failures[][2] = {
+        [MQLUA_PASSWORD_UNUSABLE] = {"the hash is none that crypt knows, or disabled", "unusable"},
+        [MQLUA_PASSWORD_EXPENSIVE] = {"the hash asks for too much work", "expensive"},
+        [MQLUA_PASSWORD_MEMORY] = {"too many passwords are being checked, or memory is out", "busy"},
+    };
+    lua_pushnil(L);
+    lua_pushstring(L, failures[result][0]);
+    lua_pushstring(L, failures[result][1]);
+    return 3;
+}
+
+static int push_result(lua_State *L)
+{
+    mqlua_password_result result = of_wait(lua_touserdata(L, 1))->result;
+    if (result > MQLUA_PASSWORD_WRONG)
+        return push_failure(L, result);
+    lua_pushboolean(L, result == MQLUA_PASSWORD_RIGHT);
+    return 1;
+}
+
+/* verify(password, hash): true or false, or nil, message, code. */
+static int l_verify(lua_State *L)
+{
+    size_t size, hash_size;
+    const char *password = luaL_checklstring(L, 1, &size);
+    const char *hash = luaL_checklstring(L, 2, &hash_size);
+    mqlua_env *env = mqlua_env_of(L);
+    mqlua_task_check(L, "mq.password.verify");
+    if (!env->loop || !env->threads)
+        return luaL_error(L, "mq.password.verify needs a running worker: call it in a handler");
+    if (hash_size >= HASH_MAX || memchr(hash, 0, hash_size))
+        return push_failure(L, MQLUA_PASSWORD_UNUSABLE);
+    verification *v = calloc(1, sizeof *v + size + 1);
+    if (!v)
+        return push_failure(L, MQLUA_PASSWORD_MEMORY);
+    v->job = (mqlua_job){.work = work, .done = job_done, .drop = job_drop};
+    v->wait = (mqlua_wait){.cancel = wait_cancel, .push = push_result, .done = wait_done};
+    v->size = size;
+    memcpy(v->password, password, size);
+    memcpy(v->hash, hash, hash_size);
+    if (!mqlua_threads_submit(env->threads, env->loop, &v->job)) {
+        release(v);
+        return push_failure(L, MQLUA_PASSWORD_MEMORY);
+    }
+    return mqlua_task_park(L, &v->wait);
+}
+
+void mqlua_password_open(lua_State *L)
+{
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, l_verify);
+    lua_setfield(L, -2, "verify");
+    lua_setfield(L, -2, "password");
+}

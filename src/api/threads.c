@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/threads.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { THREADS = 4, QUEUE = 1000, STACK = 256 << 10 };
+
+typedef struct job_list {
+    mqlua_job *first, *last;
+} job_list;
+
+struct mqlua_threads {
+    pthread_mutex_t lock; /* guards everything here, and state and loop of all jobs */
+    pthread_cond_t work;
+    job_list queue, running;
+    size_t queued;
+    pthread_t threads[THREADS];
+    size_t count, idle;
+    bool stop;
+};
+
+static void list_add(job_list *list, mqlua_job *job)
+{
+    job->next = NULL;
+    job->prev = list->last;
+    *(list->last ? &list->last->next : &list->first) = job;
+    list->last = job;
+}
+
+static void list_remove(job_list *list, mqlua_job *job)
+{
+    *(job->prev ? &job->prev->next : &list->first) = job->next;
+    *(job->next ? &job->next->prev : &list->last) = job->prev;
+    job->next = job->prev = NULL;
+}
+
+mqlua_threads *mqlua_threads_new(void)
+{
+    mqlua_threads *threads = calloc(1, sizeof *threads);
+    if (!threads)
+        return NULL;
+    if (pthread_mutex_init(&threads->lock, NULL) == 0) {
+        if (pthread_cond_init(&threads->work, NULL) == 0)
+            return threads;
+        pthread_mutex_destroy(&threads->lock);
+    }
+    free(threads);
+    return NULL;
+}
+
+/* On the worker's thread. */
+static void deliver(mqlua_post *post)
+{
+    mqlua_job *job = (mqlua_job *)(void *)((char *)post - offsetof(mqlua_job, post));
+    pthread_mutex_lock(&job->threads->lock);
+    bool wanted = job->loop != NULL;
+    pthread_mutex_unlock(&job->threads->lock);
+    if (wanted)
+        job->done(job);
+    else
+        job->drop(job);
+}
+
+/* With the lock held, which it gives up while the job works. Posting with the lock held is what makes detach
+ * safe: a job either has been posted before the loop goes, or finds that it is gone. */
+static void run(mqlua_threads *threads, mqlua_job *job)
+{
+    list_remove(&threads->queue, job);
+    threads->queued--;
+    list_add(&threads->running, job);
+    job->state = MQLUA_JOB_RUNNING;
+    pthread_mutex_unlock(&threads->lock);
+    job->work(job);
+    pthread_mutex_lock(&threads->lock);
+    list_remove(&threads->running, job);
+    if (job->loop) {
+        job->state = MQLUA_JOB_POSTED;
+        job->post.run = deliver;
+        mqlua_loop_post(job->loop, &job->post);
+        return;
+    }
+    pthread_mutex_unlock(&threads->lock);
+    job->drop(job);
+    pthread_mutex_lock(&threads->lock);
+}
+
+static void *helper(void *arg)
+{
+    mqlua_threads *threads = arg;
+    pthread_mutex_lock(&threads->lock);
+    while (!threads->stop) {
+        if (threads->queue.first) {
+            run(threads, threads->queue.first);
+            continue;
+        }
+        threads->idle++;
+        pthread_cond_wait(&threads->work, &threads->lock);
+        threads->idle--;
+    }
+    pthread_mutex_unlock(&threads->lock);
+    return NULL;
+}
+
+/* With the lock held. Signals are blocked before the thread exists, because it inherits the mask. */
+static bool start_thread(mqlua_threads *threads)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    pthread_attr_setstacksize(&attributes, STACK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t *thread = &threads->threads[threads->count];
+    bool started = pthread_create(thread, &attributes, helper, threads) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (!started)
+        return false;
+    pthread_setname_np(*thread, "mqlua-helper");
+    threads->count++;
+    return true;
+}
+
+bool mqlua_threads_submit(mqlua_threads *threads, mqlua_loop *loop, mqlua_job *job)
+{
+    pthread_mutex_lock(&threads->lock);
+    bool room = threads->queued < QUEUE && !threads->stop;
+    if (room && threads->queued >= threads->idle && threads->count < THREADS)
+        start_thread(threads); /* a failure matters only when there is no thread at all */
+    if (!room || !threads->count) {
+        pthread_mutex_unlock(&threads->lock);
+        return false;
+    }
+    job->threads = threads;
+    job->loop = loop;
+    job->state = MQLUA_JOB_QUEUED;
+    list_add(&threads->queue, job);
+    threads->queued++;
+    pthread_cond_signal(&threads->work);
+    pthread_mutex_unlock(&threads->lock);
+    return true;
+}
+
+void mqlua_job_cancel(mqlua_job *job)
+{
+    mqlua_threads *threads = job->threads;
+    pthread_mutex_lock(&threads->lock);
+    bool queued = job->state == MQLUA_JOB_QUEUED;
+    job->loop = NULL; /* running or posted: whoever has it drops it */
+    if (queued) {
+        list_remove(&threads->queue, job);
+        threads->queued--;
+    }
+    pthread_mutex_unlock(&threads->lock);
+    if (queued)
+        job->drop(job);
+}
+
+/* Takes queued jobs (of loop; NULL: all) out of the queue. With the lock held. */
+static mqlua_job *take_queued(mqlua_threads *threads, const mqlua_loop *loop)
+{
+    mqlua_job *taken = NULL;
+    for (mqlua_job *job = threads->queue.first, *next; job; job = next) {
+        next = job->next;
+        if (loop && job->loop != loop)
+            continue;
+        list_remove(&threads->queue, job);
+        threads->queued--;
+        job->next = taken;
+        taken = job;
+    }
+    return taken;
+}
+
+static void drop_all(mqlua_job *job)
+{
+    while (job) {
+        mqlua_job *next = job->next;
+        job->drop(job);
+        job = next;
+    }
+}
+
+void mqlua_threads_detach(mqlua_threads *threads, mqlua_loop *loop)
+{
+    pthread_mutex_lock(&threads->lock);
+    mqlua_job *taken = take_queued(threads, loop);
+    for (mqlua_job *job = threads->running.first; job; job = job->next)
+        if (job->loop == loop)
+            job->loop = NULL;
+    pthread_mutex_unlock(&threads->lock);
+    drop_all(taken);
+}
+
+void mqlua_threads_free(mqlua_threads *threads)
+{
+    if (!threads)
+        return;
+    pthread_mutex_lock(&threads->lock);
+    threads->stop = true;
+    mqlua_job *taken = take_queued(threads, NULL);
+    for (mqlua_job *job = threads->running.first; job; job = job->next)
+        job->loop = NULL;
+    pthread_cond_broadcast(&threads->work);
+    pthread_mutex_unlock(&threads->lock);
+    drop_all(taken);
+    for (size_t i = 0; i < threads->count; i++)
+        pthread_join(threads->threads[i], NULL);
+    pthread_cond_destroy(&threads->work);
+    pthread_mutex_destroy(&threads->lock);
+    free(threads);
+}

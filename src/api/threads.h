@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Helper threads of the process, for work that would stop a worker's loop. Started with the first job, so
+ * never before the host may have forked; with all signals blocked, so that the host's handlers stay on its
+ * threads.
+ *
+ * Who owns a job: from submit on the pool, until exactly one of these was called:
+ *   done   on the worker's thread, from its loop, after work;
+ *   drop   when nobody wants the result any more (mqlua_job_cancel, mqlua_threads_detach,
+ * mqlua_threads_free): at once on the caller's thread, or on the helper when it is working on it just then.
+ * Afterwards the pool does not know the job; done and drop may free it.
+ */
+
+#include "mq/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct mqlua_threads mqlua_threads;
+
+/* Embedded in whatever the work is about. The three functions are set by the user; the rest is the pool's. */
+typedef struct mqlua_job {
+    void (*work)(struct mqlua_job *job); /* on a helper; no Lua, no MQ_* there */
+    void (*done)(struct mqlua_job *job);
+    void (*drop)(struct mqlua_job *job); /* any thread */
+    mqlua_threads *threads;
+    mqlua_loop *loop; /* NULL: nobody wants the result */
+    enum { MQLUA_JOB_NEW, MQLUA_JOB_QUEUED, MQLUA_JOB_RUNNING, MQLUA_JOB_POSTED } state;
+    mqlua_post post;
+    struct mqlua_job *next, *prev; /* in the queue, or among the running ones */
+} mqlua_job;
+
+/* A pool without threads yet. NULL when memory is out. Owned by the caller. */
+mqlua_threads *mqlua_threads_new(void);
+
+/* Drops what is queued, waits for what runs, joins the threads. No loop may still have jobs. */
+void mqlua_threads_free(mqlua_threads *threads);
+
+/* Queues job, whose result goes to loop. Thread: loop's. False, and the job is still the caller's, when the
+ * queue is full or there is no thread and none can be started. */
+bool mqlua_threads_submit(mqlua_threads *threads, mqlua_loop *loop, mqlua_job *job);
+
+/* Nobody wants the result of a job that was submitted and not yet done or dropped: drop is called, now or
+ * later. Thread: that of the job's loop. */
+void mqlua_job_cancel(mqlua_job *job);
+
+/* A worker ends: drops its jobs, without waiting for those that run. No post to loop begins after it
+ * returned, so the loop may then be freed (which delivers what was posted before). Thread: loop's. */
+void mqlua_threads_detach(mqlua_threads *threads, mqlua_loop *loop);

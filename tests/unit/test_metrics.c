@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Metrics: text format, conflicts, bounds, many threads, and what Lua sees of them. */
+
+#include "script.h"
+
+#include "api/metrics.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+
+static char logged[16][1100];
+static int lines;
+
+static void fake_log(int level, const char *text)
+{
+    snprintf(logged[lines++ % 16], sizeof logged[0], "%d %s", level, text);
+}
+
+static const mqlua_symbols symbols = {.log = fake_log};
+
+static mqlua_metric *get(mqlua_metrics *metrics, mqlua_metric_spec spec)
+{
+    char *error = NULL;
+    mqlua_metric *metric = mqlua_metric_get(metrics, &spec, &error);
+    if (!metric)
+        fail_msg("%s", error);
+    return metric;
+}
+
+static mqlua_series *series(mqlua_metric *metric, const char *value)
+{
+    size_t size = strlen(value);
+    return mqlua_metric_series(metric, &value, &size);
+}
+
+static void reads(mqlua_metrics *metrics, const char *expected)
+{
+    char *text = mqlua_metrics_text(metrics);
+    assert_non_null(text);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void text(void **state)
+{
+    mqlua_metrics *metrics = mqlua_metrics_new(&symbols, NULL);
+    reads(metrics, "");
+    mqlua_metric *plain =
+        get(metrics, (mqlua_metric_spec){.kind = MQLUA_COUNTER, .name = "mails", .help = "a \\ b\nc"});
+    mqlua_series_add(mqlua_metric_series(plain, NULL, NULL), 2);
+    mqlua_metric *gauge =
+        get(metrics, (mqlua_metric_spec){.kind = MQLUA_GAUGE, .name = "g", .labels = {"l"}, .nlabels = 1});
+    mqlua_series_set(series(gauge, "a\"\\\n\xc3\xa4\xff"), -1.5);
+    mqlua_series_set(series(gauge, ""), INFINITY);
+    mqlua_metric *histogram = get(metrics, (mqlua_metric_spec){.kind = MQLUA_HISTOGRAM,
+                                                               .name = "h",
+                                                               .labels = {"l"},
+                                                               .nlabels = 1,
+                                                               .buckets = {0.5, 2},
+                                                               .nbuckets = 2});
+    mqlua_series_observe(series(histogram, "x"), 0.5);
+    mqlua_series_observe(series(histogram, "x"), 1);
+    mqlua_series_observe(series(histogram, "x"), 100);
+    mqlua_series_observe(series(histogram, "x"), NAN);
+    reads(metrics, "# HELP mails a \\\\ b\\nc\n# TYPE mails counter\nmails 2\n"
+                   "# TYPE g gauge\ng{l=\"a\\\"\\\\\\n\xc3\xa4?\"} -1.5\ng{l=\"\"} +Inf\n"
+                   "# TYPE h histogram\nh_bucket{l=\"x\",le=\"0.5\"} 1\nh_bucket{l=\"x\",le=\"2\"} 2\n"
+                   "h_bucket{l=\"x\",le=\"+Inf\"} 3\nh_sum{l=\"x\"} 101.5\nh_count{l=\"x\"} 3\n");
+    lines = 0;
+    mqlua_metrics_log(metrics, &symbols);
+    assert_int_equal(lines, 4);
+    assert_string_equal(logged[0], "3 metric mails 2");
+    assert_string_equal(logged[2], "3 metric g{l=\"\"} +Inf");
+    assert_string_equal(logged[3], "3 metric h{l=\"x\"} count 3 sum 101.5");
+    mqlua_metrics_free(metrics);
+}
+
+static void refuses(mqlua_metrics *metrics, mqlua_metric_spec spec, const char *expected)
+{
+    char *error = NULL;
+    assert_null(mqlua_metric_get(metrics, &spec, &error));
+    assert_string_equal(error, expected);
+    free(error);
+}
+
+static void conflicts(void **state)
+{
+    mqlua_metrics *metrics = mqlua_metrics_new(&symbols, NULL);
+    mqlua_metric_spec spec = {.kind = MQLUA_COUNTER, .name = "a", .labels = {"x", "y"}, .nlabels = 2};
+    mqlua_metric *metric = get(metrics, spec);
+    assert_ptr_equal(get(metrics, spec), metric);
+    assert_int_equal(mqlua_metric_spec_of(metric)->max_series, MQLUA_METRIC_SERIES);
+    mqlua_metric_spec other = spec;
+    other.kind = MQLUA_GAUGE;
+    refuses(metrics, other, "a is a counter already, since the process started; choose another name");
+    other = spec;
+    other.nlabels = 1;
+    refuses(metrics, other, "a has other labels already, since the process started; choose another name");
+    other = spec;
+    other.labels[1] = "z";
+    refuses(metrics, other, "a has other labels already, since the process started; choose another name");
+    other.labels[1] = "x";
+    refuses(metrics, other, "a: label 'x' twice");
+    other.labels[1] = "le";
+    refuses(metrics, other, "a: 'le' is not a name for a label: letters, digits and _, not 'le' or '__...'");
+    refuses(metrics, (mqlua_metric_spec){.name = "1a"},
+            "'1a' is not a name for a metric: letters, digits, _ and :");
+    refuses(metrics, (mqlua_metric_spec){.name = ""},
+            "'' is not a name for a metric: letters, digits, _ and :");
+    refuses(metrics,
+            (mqlua_metric_spec){.name = "h", .kind = MQLUA_HISTOGRAM, .buckets = {1, 1}, .nbuckets = 2},
+            "h: buckets must be numbers that grow");
+    get(metrics, (mqlua_metric_spec){.name = "h", .kind = MQLUA_HISTOGRAM, .buckets = {1, 2}, .nbuckets = 2});
+    refuses(metrics, (mqlua_metric_spec){.name = "h", .kind = MQLUA_HISTOGRAM},
+            "h has other buckets already, since the process started; choose another name");
+    mqlua_metrics *scratch = mqlua_metrics_new(&symbols, metrics);
+    refuses(scratch, (mqlua_metric_spec){.kind = MQLUA_GAUGE, .name = "a"},
+            "a is a counter already, since the process started; choose another name");
+    get(scratch, spec);
+    get(scratch, (mqlua_metric_spec){.kind = MQLUA_GAUGE, .name = "only_checked"});
+    mqlua_metrics_free(scratch);
+    get(metrics, (mqlua_metric_spec){.kind = MQLUA_COUNTER, .name = "only_checked"});
+    mqlua_metrics_free(metrics);
+}
+
+static void bounds(void **state)
+{
+    mqlua_metrics *metrics = mqlua_metrics_new(&symbols, NULL);
+    mqlua_metric *metric =
+        get(metrics, (mqlua_metric_spec){
+                         .kind = MQLUA_COUNTER, .name = "c", .labels = {"l"}, .nlabels = 1, .max_series = 2});
+    lines = 0;
+    mqlua_series_add(series(metric, "a"), 1);
+    mqlua_series_add(series(metric, "b"), 1);
+    for (int i = 0; i < 5; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%d", i);
+        mqlua_series_add(series(metric, name), 1);
+    }
+    mqlua_series_add(series(metric, "a"), 1);
+    reads(metrics, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"} 1\nc{l=\"other\"} 5\n");
+    assert_int_equal(lines, 1);
+    assert_string_equal(
+        logged[0], "2 metric c has 2 series, its max_series; further ones are counted together as \"other\"");
+    char longest[300];
+    memset(longest, 'x', sizeof longest);
+    const char *value = longest;
+    size_t size = 200, longer = 300;
+    mqlua_metric *cut =
+        get(metrics, (mqlua_metric_spec){.kind = MQLUA_COUNTER, .name = "d", .labels = {"l"}, .nlabels = 1});
+    assert_ptr_equal(mqlua_metric_series(cut, &value, &size), mqlua_metric_series(cut, &value, &longer));
+    for (int i = 0; i < MQLUA_METRICS - 2; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "m%d", i);
+        get(metrics, (mqlua_metric_spec){.kind = MQLUA_GAUGE, .name = name, .max_series = 1});
+    }
+    refuses(metrics, (mqlua_metric_spec){.name = "one_more"}, "one_more: more than 1000 metrics");
+    mqlua_metrics_free(metrics);
+}
+
+enum { THREADS = 4, ROUNDS = 20000, VALUES = 50 };
+
+static void *adder(void *arg)
+{
+    mqlua_metrics *metrics = arg;
+    mqlua_metric *counter =
+        get(metrics, (mqlua_metric_spec){.kind = MQLUA_COUNTER, .name = "c", .labels = {"l"}, .nlabels = 1});
+    mqlua_metric *histogram = get(metrics, (mqlua_metric_spec){.kind = MQLUA_HISTOGRAM, .name = "h"});
+    for (int i = 0; i < ROUNDS; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%d", i % VALUES);
+        mqlua_series_add(series(counter, value), 1);
+        mqlua_series_observe(mqlua_metric_series(histogram, NULL, NULL), i % 3);
+        if (i % 5000 == 0)
+            free(mqlua_metrics_text(metrics));
+    }
+    return NULL;
+}
+
+static void many_threads(void **state)
+{
+    mqlua_metrics *metrics = mqlua_metrics_new(&symbols, NULL);
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, adder, metrics), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    mqlua_metric *counter =
+        get(metrics, (mqlua_metric_spec){.kind = MQLUA_COUNTER, .name = "c", .labels = {"l"}, .nlabels = 1});
+    for (int i = 0; i < VALUES; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%d", i);
+        assert_true(mqlua_series_value(series(counter, value)) == THREADS * ROUNDS / VALUES);
+    }
+    char *all = mqlua_metrics_text(metrics), expected[40];
+    snprintf(expected, sizeof expected, "\nh_count %d\n", THREADS * ROUNDS);
+    assert_non_null(strstr(all, expected));
+    free(all);
+    mqlua_metrics_free(metrics);
+}
+
+static void in_lua(void **state)
+{
+    void (*parts[])(lua_State *) = {mqlua_metrics_open, NULL};
+    mqlua_env env = {.metrics = mqlua_metrics_new(&symbols, NULL)};
+    mqlua_vm *vm = script_vm(&env, parts);
+    script_gives(
+        vm,
+        "local c = mq.counter('c', {labels = {'domain', 'ok'}, max_series = 10, help = 'x'})\n"
+        "c:inc('a.example', true)\n c:add(2, 'a.example', true)\n c:inc{domain = 'a.example', ok = 'true'}\n"
+        "c:inc(nil, 5)\n c:inc{}\n"
+        "mq.gauge('g'):set(5) mq.gauge('g'):add(-2) mq.gauge('g'):inc()\n"
+        "mq.histogram('h', {buckets = {1, 10}}):observe(3)\n"
+        "return mq.metrics()",
+        "# HELP c x\n# TYPE c counter\nc{domain=\"a.example\",ok=\"true\"} 4\nc{domain=\"\",ok=\"5\"} 1\n"
+        "c{domain=\"\",ok=\"\"} 1\n"
+        "# TYPE g gauge\ng 4\n# TYPE h histogram\nh_bucket{le=\"1\"} 0\nh_bucket{le=\"10\"} 1\n"
+        "h_bucket{le=\"+Inf\"} 1\nh_sum 3\nh_count 1\n");
+    script_raises(vm, "mq.counter('c'):inc()",
+                  "policy.lua:1: mq.counter: c has other labels already, since the process started; choose "
+                  "another name");
+    script_raises(
+        vm, "mq.gauge('c')",
+        "policy.lua:1: mq.gauge: c is a counter already, since the process started; choose another name");
+    script_raises(vm, "mq.counter('d', {labels = {'x'}}):inc()",
+                  "policy.lua:1: d wants 1 label values, not 0");
+    script_raises(vm, "mq.counter('d', {labels = {'x'}}):inc{y = 1}",
+                  "policy.lua:1: d: a value for a label that it does not have");
+    script_raises(vm, "mq.counter('d', {labels = {'x'}}):inc({}, 1)",
+                  "policy.lua:1: d wants 1 label values, not 2");
+    script_raises(vm, "mq.counter('d', {labels = {'x'}}):add(-1, 'x')",
+                  "policy.lua:1: bad argument #1 to 'add' (a counter only grows; use a gauge)");
+    script_raises(vm, "mq.counter('d', {labels = {'x'}}):add(0/0, 'x')",
+                  "policy.lua:1: bad argument #1 to 'add' (not a finite number)");
+    script_raises(vm, "mq.counter('e', {label = {'x'}})",
+                  "policy.lua:1: mq.counter: unknown option 'label'; did you mean labels");
+    script_raises(vm, "mq.counter('e', {buckets = {1}})",
+                  "policy.lua:1: mq.counter: buckets are for mq.histogram");
+    script_raises(vm, "mq.histogram('e', {buckets = {}})",
+                  "policy.lua:1: mq.histogram: buckets must be a list of 1 to 32 numbers");
+    script_raises(vm, "mq.counter('e', {max_series = 0})",
+                  "policy.lua:1: mq.counter: max_series must be from 1 to 100000");
+    mqlua_vm_free(vm);
+    mqlua_metrics_free(env.metrics);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text),         cmocka_unit_test(conflicts), cmocka_unit_test(bounds),
+        cmocka_unit_test(many_threads), cmocka_unit_test(in_lua),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
