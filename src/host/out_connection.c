@@ -22,14 +22,6 @@ typedef struct host_out_connection out;
 
 enum { REPLY_SECONDS = 60, IDLE_SECONDS = 5 };
 
-static const char *const state_names[] = {
-    [HOST_OUT_CONNECT] = "connect", [HOST_OUT_INTRO] = "intro",       [HOST_OUT_EHLO] = "ehlo",
-    [HOST_OUT_HELO] = "helo",       [HOST_OUT_STARTTLS] = "starttls", [HOST_OUT_HANDSHAKE] = "handshake",
-    [HOST_OUT_AUTH] = "authplain",  [HOST_OUT_MAIL] = "mailfrom",     [HOST_OUT_RCPT] = "rcptto",
-    [HOST_OUT_DATA] = "data",       [HOST_OUT_MESSAGE] = "message",   [HOST_OUT_RSET] = "idle",
-    [HOST_OUT_IDLE] = "idle",
-};
-
 static void wait_for_peer(out *connection, double seconds)
 {
     connection->timer.repeat = seconds;
@@ -158,7 +150,7 @@ static void fill_result(out *connection, struct host_result *result)
 {
     bool connected = connection->state != HOST_OUT_CONNECT;
     const struct host_reply *reply = &connection->reply;
-    result->state = state_names[connection->state];
+    result->state = host_out_dialogue_state(connection);
     result->mta = connection->mta[0] ? connection->mta : NULL;
     result->from = connected ? connection->from : NULL;
     result->to = connected ? connection->to : NULL;

@@ -305,3 +305,15 @@ void host_out_dialogue_start(out *connection)
 {
     say_mail(connection);
 }
+
+const char *host_out_dialogue_state(const out *connection)
+{
+    static const char *const names[] = {
+        [HOST_OUT_CONNECT] = "connect", [HOST_OUT_INTRO] = "intro",       [HOST_OUT_EHLO] = "ehlo",
+        [HOST_OUT_HELO] = "helo",       [HOST_OUT_STARTTLS] = "starttls", [HOST_OUT_HANDSHAKE] = "handshake",
+        [HOST_OUT_AUTH] = "authplain",  [HOST_OUT_MAIL] = "mailfrom",     [HOST_OUT_RCPT] = "rcptto",
+        [HOST_OUT_DATA] = "data",       [HOST_OUT_MESSAGE] = "message",   [HOST_OUT_RSET] = "idle",
+        [HOST_OUT_IDLE] = "idle",
+    };
+    return names[connection->state];
+}

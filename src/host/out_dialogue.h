@@ -63,6 +63,8 @@ struct host_out_connection {
 
 /* out_dialogue.c */
 
+/* MailerQ's name of the state, as in results; static. */
+const char *host_out_dialogue_state(const struct host_out_connection *connection);
 /* The connection is up, or TLS on it. */
 void host_out_dialogue_ready(struct host_out_connection *connection);
 /* There is a complete reply. */

@@ -191,6 +191,17 @@ static bool wait_for_room(struct host_outgoing *outgoing)
     return room;
 }
 
+/* To the next worker. The lock makes sure that none of them has been told to leave, so that it still exists.
+ */
+static bool hand_over(struct host_outgoing *outgoing, struct host_delivery *delivery)
+{
+    unsigned turn = outgoing->turn++ % (unsigned)outgoing->worker_count;
+    pthread_mutex_lock(&outgoing->lock);
+    bool ok = !outgoing->stopped && host_worker_post(&outgoing->host->workers[turn], take_delivery, delivery);
+    pthread_mutex_unlock(&outgoing->lock);
+    return ok;
+}
+
 static void take_line(void *data, unsigned long number, host_json *json, const char *error)
 {
     struct host_outgoing *outgoing = data;
@@ -216,8 +227,7 @@ static void take_line(void *data, unsigned long number, host_json *json, const c
                                       .messages = -1,
                                       .description = "nothing here can make MIME of it"};
     }
-    unsigned turn = outgoing->turn++ % (unsigned)outgoing->worker_count;
-    if (!ok || !host_worker_post(&outgoing->host->workers[turn], take_delivery, delivery))
+    if (!ok || !hand_over(outgoing, delivery))
         record_unsent(outgoing, delivery, &result);
 }
 

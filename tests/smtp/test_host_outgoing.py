@@ -103,10 +103,13 @@ def test_several_workers_and_connections(tmp_path):
     assert len(sink.sessions) <= 12
 
 
-def test_without_plugin(tmp_path):
+@pytest.mark.parametrize("api", ["5.6.5", "4.1"])
+def test_without_plugin(tmp_path, api):
+    """Without anybody who makes MIME, a key or an object is no reason to connect; with either JSON library."""
     with Sink() as sink:
         results = deliver(tmp_path, [message(), {"recipient": "a@b.example", "key": "k"},
-                                     {"recipient": "a@b.example", "mime": {"text": "x"}}], sink.target, plugin=None)
+                                     {"recipient": "a@b.example", "mime": {"text": "x"}}], sink.target,
+                          "--knob", "api=" + api, plugin=None)
     assert sorted(outcome(one) for one in results) == [
         ("message", "accepted"), ("responsive", "error"), ("storage", "error")]
     assert sum("MAIL" in command for command in sink.sessions[0].commands) == 1
