@@ -43,7 +43,7 @@ class Message:
         self.sender = sender
         self.recipients = recipients
         self.raw = raw
-        self.data = b"".join(line[1:] if line.startswith(b".") else line for line in raw.splitlines(keepends=True))
+        self.data = (b"\r\n" + raw).replace(b"\r\n.", b"\r\n")[2:]
         self.secure = secure
         self.session = session
 
@@ -197,12 +197,13 @@ class _Dialogue:
         return verb != "QUIT"
 
     def receive(self):
-        raw = b""
+        raw = bytearray()
         while not raw.endswith(b"\r\n.\r\n") and raw != b".\r\n":
             line = self.file.readline()
             if not line:
                 return False
             raw += line
+        raw = bytes(raw)
         message = Message(self.sender, self.recipients, raw[:-3], self.secure, self.session)
         reply = self.sink._reply_for("MESSAGE", USUAL["MESSAGE"])
         if isinstance(reply, str) and reply.startswith("2"):

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 
@@ -406,6 +407,56 @@ def test_stop_gives_every_line_its_result(tmp_path):
     assert by_outcome.count(("message", "accepted")) == 1
     assert by_outcome.count(("message", "lost")) == 1
     assert by_outcome.count(("process", "error")) == 18
+
+
+def test_stop_during_a_hold(tmp_path):
+    with Sink() as sink:
+        host = Host(tmp_path, [message(test="hold")], sink.target, "--grace", "0.3")
+        for _ in range(400):
+            if sink.sessions and "DATA" in sink.sessions[0].commands:
+                break
+            time.sleep(0.01)
+        time.sleep(0.2)
+        host.process.send_signal(signal.SIGTERM)
+        errors = host.wait()
+    assert [outcome(one) for one in host.results()] == [("data", "lost")]
+    assert "left=1" in errors
+
+
+def test_inbox_becomes_outbox(tmp_path):
+    """What came in goes out again byte for byte, whatever is in it."""
+    mail = b"Subject: \xe4\xff\r\nX-Long: a\r\n\tb\r\n\r\n.\r\n..two\r\nnul:\0\x7f\x1b \"\\/\r\n" + b"z" * 990 + b"\r\n"
+    (tmp_path / "none").mkdir()
+    listening = subprocess.Popen(
+        [str(BUILD / "mqlua"), "run", "--plugin", str(tmp_path / "none"), "--listen", "127.0.0.1:0", "--inbox",
+         str(tmp_path / "inbox")], stderr=subprocess.PIPE)
+    port = int(listening.stderr.readline().decode().strip().rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        stuffed = b"".join(b"." + line if line.startswith(b".") else line for line in mail.splitlines(keepends=True))
+        file = client.makefile("rb")
+        for line in (b"HELO x", b"MAIL FROM:<>", b"RCPT TO:<a@b.example>", b"DATA"):
+            assert file.readline()[:1] in b"23"
+            client.sendall(line + b"\r\n")
+        assert file.readline().startswith(b"354")
+        client.sendall(stuffed + b".\r\n")
+        assert file.readline().startswith(b"250")
+    listening.terminate()
+    listening.communicate(timeout=30)
+    with Sink() as sink:
+        host = Host(tmp_path, None, sink.target, outbox=tmp_path / "inbox")
+        host.wait()
+    assert outcome(host.results()[0]) == ("message", "accepted")
+    assert sink.messages[0].data == mail
+    assert sink.messages[0].sender.startswith("<>")
+
+
+def test_large_message(tmp_path):
+    mail = "Subject: large\r\n\r\n" + ("." * 70 + "\r\n") * 300000
+    with Sink(offers=["8BITMIME"]) as sink:
+        results = deliver(tmp_path, [message(mime=mail)], sink.target)
+    assert outcome(results[0]) == ("message", "accepted")
+    assert sink.messages[0].data == mail.encode()
+    assert last(results[0])["sent"]["data"] == len(mail) + 300000 + 3
 
 
 def test_standard_input(tmp_path):
