@@ -80,7 +80,8 @@ void mqlua_connection_init(mqlua_connection *c, mqlua_env *env, MQ_Connection *h
 
 static void drop(mqlua_env *env, int *reference)
 {
-    luaL_unref(mqlua_vm_state(env->vm), LUA_REGISTRYINDEX, *reference);
+    if (*reference != LUA_NOREF) /* env may be NULL: then there never was one */
+        luaL_unref(mqlua_vm_state(env->vm), LUA_REGISTRYINDEX, *reference);
     *reference = LUA_NOREF;
 }
 
@@ -141,10 +142,8 @@ void mqlua_transaction_end(mqlua_connection *c)
     t->envelope = NULL;
     names_free(&t->recipients);
     names_free(&t->refused);
-    if (t->object != LUA_NOREF)
-        drop(c->env, &t->object);
-    if (t->vars != LUA_NOREF)
-        drop(c->env, &t->vars);
+    drop(c->env, &t->object);
+    drop(c->env, &t->vars);
 }
 
 bool mqlua_transaction_begin(mqlua_connection *c, const char *envelope)

@@ -43,7 +43,7 @@ typedef struct mqlua_connection {
     bool proxied; /* the peer is one of host.proxies */
     int object, vars; /* registry references in env->vm, or LUA_NOREF */
     mqlua_transaction transaction;
-    struct mqlua_job *jobs; /* connection:spawn */
+    struct mqlua_spawned *jobs; /* connection:spawn */
 } mqlua_connection;
 
 /* A zeroed struct becomes a connection of env. */

@@ -6,6 +6,7 @@
  * (mqlua_vm_owner). Everything in it is borrowed and outlives the vm.
  */
 
+#include "api/logging.h"
 #include "mq/log.h"
 #include "mq/loop.h"
 #include "policy/bundle.h"
@@ -42,6 +43,9 @@ typedef struct mqlua_env {
     bool first_worker;            /* timers with {scope = "process"} run here */
     struct mqlua_clock *clocks;   /* api/tasks.c: the timers of this vm */
     int no_arguments;             /* registry: a function that pushes nothing, for mqlua_task_start */
+    mqlua_log_limit report_limit; /* api/report.c */
+    struct mqlua_series *errors;  /* api/report.c: the counter of failures */
+    int arguments;                /* registry: pushes the arguments of a handler (plugin/arguments.c) */
     void *worker;                 /* plugin/worker.h */
 } mqlua_env;
 

@@ -72,14 +72,14 @@ typedef struct link {
     struct link *next, **back; /* the links of one job */
 } link;
 
-struct mqlua_job {
+struct mqlua_spawned {
     mqlua_object object;
     mqlua_env *env;
     mqlua_task *task; /* NULL: ended */
     int anchor;       /* registry reference to the handle while the task runs */
     bool cancelled;
     link *links;
-    mqlua_job **list, *next; /* the jobs of a connection; list NULL: of none */
+    mqlua_spawned **list, *next; /* the jobs of a connection; list NULL: of none */
 };
 
 static const mqlua_type job_type;
@@ -106,11 +106,11 @@ static void cut(link *l)
     l->back = NULL;
 }
 
-static void leave_list(mqlua_job *job)
+static void leave_list(mqlua_spawned *job)
 {
     if (!job->list)
         return;
-    mqlua_job **place = job->list;
+    mqlua_spawned **place = job->list;
     while (*place != job)
         place = &(*place)->next;
     *place = job->next;
@@ -118,7 +118,7 @@ static void leave_list(mqlua_job *job)
 }
 
 /* The handle's own table holds ok and value; both places exist, so that storing cannot fail. */
-static void keep_result(lua_State *L, mqlua_job *job, const mqlua_end *end)
+static void keep_result(lua_State *L, mqlua_spawned *job, const mqlua_end *end)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, job->anchor);
     lua_getfenv(L, -1);
@@ -133,7 +133,7 @@ static void keep_result(lua_State *L, mqlua_job *job, const mqlua_end *end)
 }
 
 typedef struct error_text {
-    mqlua_job *job;
+    mqlua_spawned *job;
     const char *text;
 } error_text;
 
@@ -147,7 +147,7 @@ static int store_error(lua_State *L)
     return 0;
 }
 
-static void wake_waiters(mqlua_job *job)
+static void wake_waiters(mqlua_spawned *job)
 {
     while (job->links) {
         link *l = job->links;
@@ -158,7 +158,7 @@ static void wake_waiters(mqlua_job *job)
 }
 
 /* Nobody may ever ask for the error of a task that nobody waits for: it goes to the log. */
-static void keep_error(mqlua_job *job, const char *text)
+static void keep_error(mqlua_spawned *job, const char *text)
 {
     error_text e = {job, text};
     if (!job->links)
@@ -168,7 +168,7 @@ static void keep_error(mqlua_job *job, const char *text)
 
 static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
 {
-    mqlua_job *job = ud;
+    mqlua_spawned *job = ud;
     lua_State *L = mqlua_vm_state(job->env->vm);
     job->task = NULL;
     job->cancelled = end->outcome == MQLUA_CANCELLED;
@@ -181,10 +181,10 @@ static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     job->anchor = LUA_NOREF;
 }
 
-void mqlua_tasks_push_job(lua_State *L, int index, mqlua_job **list)
+void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list)
 {
     mqlua_env *env = check_loop(L, "mq.spawn");
-    mqlua_job *job = mqlua_object_push(L, &job_type, sizeof *job, NULL);
+    mqlua_spawned *job = mqlua_object_push(L, &job_type, sizeof *job, NULL);
     int handle = lua_gettop(L);
     job->env = env;
     lua_createtable(L, 2, 0);
@@ -202,7 +202,7 @@ void mqlua_tasks_push_job(lua_State *L, int index, mqlua_job **list)
     }
 }
 
-void mqlua_tasks_cancel_jobs(mqlua_job **list)
+void mqlua_tasks_cancel_jobs(mqlua_spawned **list)
 {
     while (*list)
         mqlua_task_cancel((*list)->task);
@@ -217,7 +217,7 @@ static int l_spawn(lua_State *L)
 
 static int l_job_cancel(lua_State *L)
 {
-    mqlua_job *job = mqlua_object_check(L, 1, &job_type);
+    mqlua_spawned *job = mqlua_object_check(L, 1, &job_type);
     if (job->task)
         mqlua_task_cancel(job->task);
     return 0;
@@ -225,7 +225,7 @@ static int l_job_cancel(lua_State *L)
 
 static int l_job_done(lua_State *L)
 {
-    mqlua_job *job = mqlua_object_check(L, 1, &job_type);
+    mqlua_spawned *job = mqlua_object_check(L, 1, &job_type);
     lua_pushboolean(L, !job->task);
     return 1;
 }
@@ -253,7 +253,7 @@ static void wait_timed_out(mqlua_timer *timer)
     mqlua_task_wake(&w->wait);
 }
 
-static void push_result(lua_State *L, mqlua_job *job)
+static void push_result(lua_State *L, mqlua_spawned *job)
 {
     lua_createtable(L, 2, 2);
     lua_getfenv(L, -2);
@@ -303,7 +303,7 @@ static int copy_handles(lua_State *L, int count)
     lua_createtable(L, count, 0);
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, 1, i);
-        mqlua_job *job = mqlua_object_test(L, -1, &job_type, NULL);
+        mqlua_spawned *job = mqlua_object_test(L, -1, &job_type, NULL);
         if (!job)
             return luaL_error(L, "mq.wait takes a list of tasks from mq.spawn; number %d is a %s", i,
                               luaL_typename(L, -1));
@@ -336,7 +336,7 @@ static void watch_jobs(lua_State *L, waiter *w, int handles, int count)
     int used = 0;
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, handles, i);
-        mqlua_job *job = lua_touserdata(L, -1);
+        mqlua_spawned *job = lua_touserdata(L, -1);
         lua_pop(L, 1);
         if (!job->task)
             continue;

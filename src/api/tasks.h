@@ -6,14 +6,14 @@
 #include "api/env.h"
 
 /* A spawned task: part of its handle, which is kept alive while the task runs. */
-typedef struct mqlua_job mqlua_job;
+typedef struct mqlua_spawned mqlua_spawned;
 
 /* Spawns the function at index as a job of a list (of a connection), or of the running task when list is NULL,
  * and pushes its handle. Raises where tasks cannot be (checks, set-up without a loop) and on lack of memory. */
-void mqlua_tasks_push_job(lua_State *L, int index, mqlua_job **list);
+void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list);
 
 /* Ends every job of a list. Not from inside Lua. */
-void mqlua_tasks_cancel_jobs(mqlua_job **list);
+void mqlua_tasks_cancel_jobs(mqlua_spawned **list);
 
 /* Starts the timers that were asked for while the policy loaded: the state is adopted. */
 void mqlua_tasks_start_timers(mqlua_env *env);

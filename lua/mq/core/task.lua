@@ -1,0 +1,42 @@
+-- The functions about tasks that are written in Lua.
+
+local mq = ...
+
+local error, type, print_line = error, type, mq.log.info
+local spawn, wait = mq.spawn, mq.wait
+local select, tostring, concat = select, tostring, table.concat
+
+-- mq.wait(tasks): what the tasks ended with, in their order.
+function mq.wait(tasks)
+  return wait(tasks)
+end
+
+-- mq.with_timeout(seconds, fn): what fn returns, or nil, "timeout", "timeout" when it takes longer; fn is cancelled
+-- then. An error in fn is raised here.
+function mq.with_timeout(seconds, fn)
+  if type(seconds) ~= "number" or not (seconds > 0) then
+    error("mq.with_timeout takes a number of seconds above 0", 2)
+  end
+  if type(fn) ~= "function" then
+    error("mq.with_timeout takes a function", 2)
+  end
+  local task = spawn(fn)
+  local ended = wait({ task }, seconds)
+  if not ended then
+    task:cancel()
+    return nil, "timeout", "timeout"
+  end
+  if not ended[1].ok then
+    error(ended[1].value, 0)
+  end
+  return ended[1].value
+end
+
+-- The host's standard output is not a policy's to write to.
+function print(...)
+  local words = {}
+  for i = 1, select("#", ...) do
+    words[i] = tostring((select(i, ...)))
+  end
+  print_line("%s", concat(words, "\t"))
+end

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "api/state.h"
+#include "api/open.h"
+#include "policy/error.h"
+#include "policy/load.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* A snapshot whose files changed while it was checked is taken again, this often. */
+enum { CHECK_ATTEMPTS = 5 };
+
+static mqlua_state *fail(mqlua_state *state, char **error)
+{
+    if (!*error)
+        mqlua_error_set(error, "not enough memory");
+    mqlua_state_free(state);
+    return NULL;
+}
+
+static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation, mqlua_loop *loop,
+                                mqlua_phase phase)
+{
+    mqlua_state *state = calloc(1, sizeof *state);
+    if (!state)
+        return NULL;
+    state->env = *proto;
+    state->env.vm = NULL;
+    state->env.bundle = mqlua_bundle_ref(bundle);
+    state->env.generation = generation;
+    state->env.loop = loop;
+    state->env.phase = phase;
+    state->env.made = &state->made;
+    state->env.clocks = NULL;
+    state->env.registry = mqlua_registry_new(proto->settings);
+    if (phase == MQLUA_CHECKING && !loop)
+        state->env.loop = state->own_loop = mqlua_loop_new(NULL, NULL, 0, 0);
+    return state;
+}
+
+mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation, mqlua_loop *loop,
+                             mqlua_phase phase, char **error)
+{
+    *error = NULL;
+    mqlua_state *state = state_alloc(proto, bundle, generation, loop, phase);
+    if (!state || !state->env.registry || (phase == MQLUA_CHECKING && !state->env.loop))
+        return fail(state, error);
+    state->env.vm = mqlua_vm_new(&proto->settings->limits);
+    if (!state->env.vm)
+        return fail(state, error);
+    mqlua_vm_set_owner(state->env.vm, &state->env);
+    if (mqlua_vm_setup(state->env.vm, mqlua_api_open, NULL, error))
+        return fail(state, error);
+    mqlua_vm_set_budget(state->env.vm, MQLUA_LOAD_BUDGET);
+    if (!mqlua_load_compile(state->env.vm, bundle, error) || !mqlua_load_run(state->env.vm, bundle, error))
+        return fail(state, error);
+    mqlua_vm_set_budget(state->env.vm, proto->settings->limits.budget);
+    if (phase == MQLUA_LOADING)
+        state->env.phase = MQLUA_SERVING;
+    return state;
+}
+
+void mqlua_state_free(mqlua_state *state)
+{
+    if (!state)
+        return;
+    if (state->env.vm) {
+        mqlua_api_close(&state->env);
+        mqlua_vm_free(state->env.vm);
+    }
+    mqlua_loop_free(state->own_loop);
+    mqlua_registry_free(state->env.registry);
+    mqlua_bundle_unref(state->env.bundle);
+    free(state);
+}
+
+/* ---- handlers that are no tasks ---- */
+
+typedef struct plain_call {
+    const mqlua_handler *handler;
+    int worker;
+} plain_call;
+
+static int call_plain(lua_State *L)
+{
+    const plain_call *call = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, call->handler->function);
+    if (call->worker) {
+        lua_createtable(L, 0, 1);
+        lua_pushinteger(L, call->worker);
+        lua_setfield(L, -2, "number");
+    }
+    lua_call(L, call->worker ? 1 : 0, 1);
+    if (!lua_isnil(L, -1))
+        luaL_error(L, "handler '%s' returned a %s: this event takes no verdict", call->handler->name,
+                   luaL_typename(L, -1));
+    return 0;
+}
+
+bool mqlua_state_call(mqlua_state *state, mqlua_event event, int worker, char **error)
+{
+    const mqlua_handlers *handlers = &state->env.registry->events[event];
+    bool good = true;
+    mqlua_vm_set_budget(state->env.vm, MQLUA_LOAD_BUDGET);
+    for (int i = 0; good && i < handlers->count; i++) {
+        plain_call call = {&handlers->list[i], worker};
+        good = mqlua_vm_call(state->env.vm, call_plain, &call, error) == 0;
+    }
+    mqlua_vm_set_budget(state->env.vm, state->env.settings->limits.budget);
+    return good;
+}
+
+/* ---- check ---- */
+
+static mqlua_bundle *check_once(const mqlua_env *proto, const char *entry, bool *changed, char **error)
+{
+    mqlua_bundle *bundle = mqlua_bundle_open(entry, error);
+    if (!bundle)
+        return NULL;
+    mqlua_state *state = mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, error);
+    *changed = mqlua_bundle_changed(bundle);
+    mqlua_state_free(state);
+    if (!state) {
+        mqlua_bundle_unref(bundle);
+        return NULL;
+    }
+    mqlua_bundle_seal(bundle);
+    return bundle;
+}
+
+mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
+                                void (*note)(void *ud, const char *text), void *ud, char **error)
+{
+    bool changed = true;
+    mqlua_bundle *bundle = NULL;
+    for (int i = 0; changed && i < CHECK_ATTEMPTS; i++) {
+        mqlua_bundle_unref(bundle);
+        changed = false;
+        free(*error);
+        *error = NULL;
+        bundle = check_once(proto, entry, &changed, error);
+    }
+    if (bundle && changed) {
+        mqlua_bundle_unref(bundle);
+        mqlua_error_set(error, "%s: the policy's files keep changing while they are read", entry);
+        return NULL;
+    }
+    return bundle;
+}

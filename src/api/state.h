@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A state: one vm with the library and a loaded policy. A worker has one for each live generation; a check has
+ * a scratch one. Belongs to one thread at a time. */
+
+#include "api/env.h"
+#include "api/on.h"
+#include "api/verdict.h"
+
+typedef struct mqlua_state {
+    mqlua_env env;
+    mqlua_made made;
+    mqlua_loop *own_loop; /* of a scratch state: its timers never fire */
+    size_t users;         /* connections pinned to it and runs in it */
+    struct mqlua_state *next;
+} mqlua_state;
+
+/* Loads bundle (shared or still open) into a new state. what of proto is copied: settings, symbols, metrics, threads,
+ * tree, proxies, first_worker, worker. loop NULL and phase MQLUA_CHECKING: a scratch state, with timers that never fire; loop NULL otherwise:
+ * a state without timers and waiting (initialize, cleanup). NULL with *error (malloc'ed). */
+mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation, mqlua_loop *loop,
+                             mqlua_phase phase, char **error);
+void mqlua_state_free(mqlua_state *state);
+
+/* Calls every handler of initialize, cleanup, context_initialize or context_cleanup; worker is the number for
+ * context_*, 0 for none. False with *error at the first that fails. Not from inside Lua. */
+bool mqlua_state_call(mqlua_state *state, mqlua_event event, int worker, char **error);
+
+/* Reads and checks the policy at entry as a start or a reload would: snapshot, compile, run in a scratch state.
+ * The sealed bundle (one reference), or NULL with *error. note (may be NULL) is told what is not wrong but deserves
+ * a look. Any thread. */
+mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
+                                void (*note)(void *ud, const char *text), void *ud, char **error);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Verdicts carried out, with documented functions of the host only. */
+
+#include "plugin/run.h"
+#include "api/open.h"
+#include "api/report.h"
+#include "json/tree.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLOSING "421 4.7.0 Closing connection"
+
+/* The host does not say whether it sends a reply of its own after ours. With a 421 line behind ours, whatever it
+ * may send finds nobody who could take it for acceptance. */
+static void send_reply(mqlua_run *run, const char *line, bool closing)
+{
+    const mqlua_symbols *symbols = &run->worker->plugin->symbols;
+    char reply[600];
+    int size = snprintf(reply, sizeof reply, "%s\r\n%s", line, closing ? CLOSING "\r\n" : "");
+    if (symbols->send(run->host, reply, (size_t)size) < (size_t)size)
+        mqlua_log(symbols, MQLUA_LOG_WARN, "mailerq-lua: the host did not take a reply of %d bytes", size);
+}
+
+static void condemn(mqlua_run *run)
+{
+    if (!run->peer || run->peer->connection.condemned)
+        return;
+    run->peer->connection.condemned = true;
+    run->worker->condemned++;
+    mqlua_worker_update_wanted(run->worker);
+}
+
+static const char *text_of(const mqlua_run *run, const char *fallback)
+{
+    return run->text ? run->text : fallback; /* NULL: there was no memory for a copy */
+}
+
+/* reply_after_send = "never": ours is the only reply, and the session goes on. */
+static mqlua_carried refuse_and_go_on(mqlua_run *run)
+{
+    mqlua_transaction *t = &run->peer->connection.transaction;
+    send_reply(run, text_of(run, "550 5.7.1 Rejected by policy"), false);
+    if (run->event != MQLUA_IN_RCPTTO || !mqlua_names_add(&t->refused, run->email ? run->email : ""))
+        t->discard = true;
+    return MQLUA_CARRIED_COMPLETE; /* no other plugin may reply once more */
+}
+
+static mqlua_carried refuse(mqlua_run *run)
+{
+    bool in_transaction =
+        run->event == MQLUA_IN_MAILFROM || run->event == MQLUA_IN_RCPTTO || run->event == MQLUA_IN_DATA;
+    if (run->worker->plugin->settings->host.reply_never && in_transaction)
+        return refuse_and_go_on(run);
+    send_reply(run, text_of(run, "450 4.7.1 Try again later"), true);
+    condemn(run);
+    return MQLUA_CARRIED_HOLD;
+}
+
+static mqlua_carried disconnect(mqlua_run *run)
+{
+    send_reply(run, text_of(run, CLOSING), false);
+    condemn(run);
+    return MQLUA_CARRIED_HOLD;
+}
+
+static mqlua_carried accept_login(mqlua_run *run)
+{
+    run->worker->plugin->symbols.set_authenticated(run->host, true);
+    run->peer->connection.authenticated = true;
+    mqlua_connection_set_login(&run->peer->connection, run->login, run->login_size);
+    return MQLUA_CARRIED_CONTINUE;
+}
+
+static mqlua_carried rerun(mqlua_run *run)
+{
+    mqlua_worker *worker = run->worker;
+    if (run->again || worker->rerun_count == MQLUA_RERUNS) {
+        char text[200];
+        snprintf(text, sizeof text, "mq.rerun works once per event: this time it counts as mq.done");
+        mqlua_report(&run->state->env, mqlua_event_names[run->event], text);
+        return MQLUA_CARRIED_CONTINUE;
+    }
+    worker->reruns[worker->rerun_count++] = (mqlua_rerun){run->host, run->event};
+    return MQLUA_CARRIED_RETRY;
+}
+
+/* ---- verdicts on messages: written in Lua (lua/mq/core/carry.lua) ---- */
+
+typedef struct json_verdict {
+    mqlua_message *message;
+    const char *function, *first, *second;
+} json_verdict;
+
+static int call_private(lua_State *L)
+{
+    const json_verdict *v = lua_touserdata(L, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, MQLUA_PRIVATE);
+    lua_getfield(L, -1, v->function);
+    mqlua_message_push_json(L, v->message);
+    lua_pushstring(L, v->first);
+    lua_pushstring(L, v->second);
+    lua_call(L, 3, 0);
+    return 0;
+}
+
+static void change_message(mqlua_run *run, const char *function, const char *first, const char *second)
+{
+    json_verdict v = {&run->message, function, first, second};
+    char *error = NULL;
+    if (mqlua_vm_setup(run->state->env.vm, call_private, &v, &error) ||
+        mqlua_message_commit(&run->message, &error)) {
+        mqlua_message_discard(&run->message);
+        mqlua_report(&run->state->env, "a verdict on a message could not be written", error ? error : "not enough memory");
+    }
+    free(error);
+}
+
+void mqlua_carry_discard(mqlua_run *run, const char *reason)
+{
+    change_message(run, "discard", reason, NULL);
+}
+
+/* ---- all of them ---- */
+
+mqlua_carried mqlua_carry(mqlua_run *run)
+{
+    if (run->observes)
+        return MQLUA_CARRIED_CONTINUE;
+    switch (run->kind) {
+    case MQLUA_VERDICT_COMPLETE:
+        return MQLUA_CARRIED_COMPLETE;
+    case MQLUA_VERDICT_RERUN:
+        return rerun(run);
+    case MQLUA_VERDICT_ACCEPT:
+        return accept_login(run);
+    case MQLUA_VERDICT_REJECT:
+    case MQLUA_VERDICT_TEMPFAIL:
+        return refuse(run);
+    case MQLUA_VERDICT_DISCONNECT:
+        return disconnect(run);
+    case MQLUA_VERDICT_DISCARD:
+        mqlua_carry_discard(run, text_of(run, "discarded by policy"));
+        return MQLUA_CARRIED_CONTINUE;
+    case MQLUA_VERDICT_QUARANTINE:
+        if (run->text)
+            change_message(run, "quarantine", run->text, run->reason ? run->reason : "");
+        return MQLUA_CARRIED_CONTINUE;
+    case MQLUA_VERDICT_HOLD:
+        return MQLUA_CARRIED_HOLD;
+    default: /* done, deny */
+        return MQLUA_CARRIED_CONTINUE;
+    }
+}
+
+mqlua_carried mqlua_carry_condemned(mqlua_run *run)
+{
+    if (!run->state) { /* no policy that runs */
+        send_reply(run, "421 4.3.0 Service not available", false);
+        condemn(run);
+        return MQLUA_CARRIED_HOLD;
+    }
+    if (!run->has_message)
+        return MQLUA_CARRIED_HOLD;
+    mqlua_carry_discard(run, "the connection was rejected");
+    return MQLUA_CARRIED_CONTINUE;
+}
+
+static bool recipient_refused(mqlua_run *run, const mqlua_transaction *t)
+{
+    const mqlua_tree *tree = run->state->env.tree;
+    void *root = tree ? run->worker->plugin->symbols.json(run->message.host) : NULL, *node;
+    size_t size;
+    return root && tree->object_get(tree, root, "recipient", &node) && tree->type(tree, node) == MQLUA_TREE_STRING &&
+           mqlua_names_has(&t->refused, tree->string(tree, node, &size));
+}
+
+bool mqlua_carry_refused(mqlua_run *run)
+{
+    const mqlua_transaction *t = &run->peer->connection.transaction;
+    if (!t->discard && (!t->refused.count || !recipient_refused(run, t)))
+        return false;
+    mqlua_carry_discard(run, "it was refused in the SMTP session");
+    return true;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The functions that the host calls. The host gives them a context and nothing of ours before there is one, so
+ * the plugin hangs from one pointer here: the only mutable global, set by mq_version before any other thread.
+ */
+
+#include "plugin/reload.h"
+#include "plugin/run.h"
+#include <limits.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+static mqlua_plugin *plugin;
+
+/* What no handler wants and nobody has to keep an eye on costs this and no more. */
+static mqlua_worker *wanting(MQ_Context *context, mqlua_event event)
+{
+    if (!plugin || plugin->passive)
+        return NULL;
+    mqlua_worker *worker = mqlua_worker_of(plugin, context);
+    if (!worker)
+        return NULL;
+    if (mqlua_reload_is_due(worker))
+        mqlua_reload_adopt(worker);
+    return worker->wanted & MQLUA_BIT(event) ? worker : NULL;
+}
+
+static bool incoming(MQ_Context *context, MQ_Connection *connection, mqlua_event event, const mqlua_arguments *arguments)
+{
+    mqlua_worker *worker = wanting(context, event);
+    if (!worker)
+        return false;
+    mqlua_peer *peer = mqlua_peer_get(worker, connection);
+    if (!peer)
+        return false;
+    mqlua_reload_repin(worker, peer, event);
+    return mqlua_run_event(worker, event, connection, peer, arguments);
+}
+
+static bool outgoing(MQ_Context *context, MQ_Connection *connection, mqlua_event event, MQ_Message *message)
+{
+    mqlua_worker *worker = wanting(context, event);
+    mqlua_arguments arguments = {.message = message};
+    return worker && worker->state && mqlua_run_event(worker, event, connection, NULL, &arguments);
+}
+
+EXPORT int mq_version(void);
+EXPORT void mq_initialize(void);
+EXPORT void mq_cleanup(void);
+EXPORT void mq_context_initialize(MQ_Context *context);
+EXPORT void mq_context_cleanup(MQ_Context *context);
+EXPORT bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection);
+EXPORT bool mq_smtp_in_secure(MQ_Context *context, MQ_Connection *connection);
+EXPORT bool mq_smtp_in_authenticate(MQ_Context *context, MQ_Connection *connection, const char *login,
+                                    size_t loginsize, const char *passwd, size_t passwdsize);
+EXPORT bool mq_smtp_in_mailfrom(MQ_Context *context, MQ_Connection *connection, MQ_Address *envelope);
+EXPORT bool mq_smtp_in_rcptto(MQ_Context *context, MQ_Connection *connection, MQ_Address *address);
+EXPORT bool mq_smtp_in_data(MQ_Context *context, MQ_Connection *connection, const char *mime, size_t size);
+EXPORT bool mq_smtp_in_message(MQ_Context *context, MQ_Connection *connection, MQ_Message *message);
+EXPORT bool mq_smtp_in_close(MQ_Context *context, MQ_Connection *connection);
+EXPORT bool mq_smtp_out_data(MQ_Context *context, MQ_Connection *connection, MQ_Message *message);
+EXPORT bool mq_smtp_out_sent(MQ_Context *context, MQ_Connection *connection, MQ_Message *message);
+
+int mq_version(void)
+{
+    if (!plugin)
+        plugin = mqlua_plugin_new();
+    return plugin ? mqlua_plugin_version(plugin) : INT_MIN;
+}
+
+void mq_initialize(void)
+{
+    if (plugin)
+        mqlua_plugin_initialize(plugin);
+}
+
+static void end_plugin(void)
+{
+    mqlua_plugin *ended = plugin;
+    plugin = NULL;
+    mqlua_plugin_free(ended);
+}
+
+void mq_cleanup(void)
+{
+    if (plugin && mqlua_plugin_cleanup(plugin))
+        end_plugin();
+}
+
+void mq_context_initialize(MQ_Context *context)
+{
+    if (!plugin || plugin->passive)
+        return;
+    mqlua_plugin_first_context(plugin);
+    mqlua_worker_new(plugin, context);
+}
+
+void mq_context_cleanup(MQ_Context *context)
+{
+    if (!plugin || plugin->passive)
+        return;
+    if (mqlua_worker_free(mqlua_worker_of(plugin, context)))
+        end_plugin();
+}
+
+/* A pointer that connects is a new connection: whatever is known under it was closed without our being told. */
+bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
+{
+    mqlua_worker *worker = wanting(context, MQLUA_IN_CONNECT);
+    mqlua_peer *stale = worker ? mqlua_peer_find(worker, connection) : NULL;
+    if (stale)
+        mqlua_peer_close(worker, stale);
+    return incoming(context, connection, MQLUA_IN_CONNECT, &(mqlua_arguments){0});
+}
+
+bool mq_smtp_in_secure(MQ_Context *context, MQ_Connection *connection)
+{
+    return incoming(context, connection, MQLUA_IN_SECURE, &(mqlua_arguments){0});
+}
+
+#ifndef MQLUA_WITHOUT_AUTHENTICATE
+bool mq_smtp_in_authenticate(MQ_Context *context, MQ_Connection *connection, const char *login, size_t loginsize,
+                             const char *passwd, size_t passwdsize)
+{
+    mqlua_arguments arguments = {
+        .login = login, .login_size = loginsize, .password = passwd, .password_size = passwdsize};
+    return incoming(context, connection, MQLUA_IN_AUTHENTICATE, &arguments);
+}
+#endif
+
+bool mq_smtp_in_mailfrom(MQ_Context *context, MQ_Connection *connection, MQ_Address *envelope)
+{
+    return incoming(context, connection, MQLUA_IN_MAILFROM, &(mqlua_arguments){.address = envelope});
+}
+
+bool mq_smtp_in_rcptto(MQ_Context *context, MQ_Connection *connection, MQ_Address *address)
+{
+    return incoming(context, connection, MQLUA_IN_RCPTTO, &(mqlua_arguments){.address = address});
+}
+
+bool mq_smtp_in_data(MQ_Context *context, MQ_Connection *connection, const char *mime, size_t size)
+{
+    return incoming(context, connection, MQLUA_IN_DATA, &(mqlua_arguments){.bytes = mime, .bytes_size = size});
+}
+
+bool mq_smtp_in_message(MQ_Context *context, MQ_Connection *connection, MQ_Message *message)
+{
+    return incoming(context, connection, MQLUA_IN_MESSAGE, &(mqlua_arguments){.message = message});
+}
+
+bool mq_smtp_in_close(MQ_Context *context, MQ_Connection *connection)
+{
+    mqlua_worker *worker = wanting(context, MQLUA_IN_CLOSE);
+    mqlua_peer *peer = worker ? mqlua_peer_get(worker, connection) : NULL;
+    if (peer)
+        mqlua_peer_close(worker, peer);
+    return false; /* the connection is gone: there is nothing to take control of */
+}
+
+bool mq_smtp_out_data(MQ_Context *context, MQ_Connection *connection, MQ_Message *message)
+{
+    return outgoing(context, connection, MQLUA_OUT_DATA, message);
+}
+
+bool mq_smtp_out_sent(MQ_Context *context, MQ_Connection *connection, MQ_Message *message)
+{
+    outgoing(context, connection, MQLUA_OUT_SENT, message);
+    return false;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "plugin/keep.h"
+#include "api/metrics.h"
+#include "api/state.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, char **error)
+{
+    /* What a policy that fails the check registered must not stay behind. */
+    mqlua_env proto = plugin->proto;
+    proto.metrics = mqlua_metrics_new(&plugin->symbols, plugin->proto.metrics);
+    if (!proto.metrics)
+        return NULL;
+    mqlua_bundle *bundle = mqlua_state_check(&proto, plugin->settings->policy, NULL, NULL, error);
+    mqlua_metrics_free(proto.metrics);
+    return bundle;
+}
+
+static bool kept_path(const mqlua_plugin *plugin, char *path, size_t size)
+{
+    return snprintf(path, size, "%s/last-known-good", plugin->settings->state_dir) < (int)size;
+}
+
+/* It ran once; whether it runs now (another version, another limit) must be seen before traffic meets it. */
+static bool still_runs(mqlua_plugin *plugin, mqlua_bundle *bundle, char **error)
+{
+    mqlua_env proto = plugin->proto;
+    proto.metrics = mqlua_metrics_new(&plugin->symbols, plugin->proto.metrics);
+    mqlua_state *state = proto.metrics ? mqlua_state_new(&proto, bundle, 0, NULL, MQLUA_CHECKING, error) : NULL;
+    mqlua_state_free(state);
+    mqlua_metrics_free(proto.metrics);
+    return state != NULL;
+}
+
+mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin)
+{
+    char path[4096], *error = NULL;
+    mqlua_bundle *bundle = kept_path(plugin, path, sizeof path) ? mqlua_bundle_restore(path, &error) : NULL;
+    if (bundle && !still_runs(plugin, bundle, &error)) {
+        mqlua_bundle_unref(bundle);
+        bundle = NULL;
+    }
+    if (bundle)
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: RUNNING THE LAST-KNOWN-GOOD POLICY %.8s from %s, not "
+                  "the files in %s", mqlua_bundle_hash(bundle), path, plugin->settings->policy);
+    else
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: there is no last-known-good policy either: %s",
+                  error ? error : "not enough memory");
+    free(error);
+    return bundle;
+}
+
+void mqlua_keep_store(mqlua_plugin *plugin, mqlua_bundle *bundle)
+{
+    char path[4096], *error = NULL;
+    if (!kept_path(plugin, path, sizeof path) || mqlua_bundle_keep(bundle, path, &error))
+        return;
+    if (!plugin->keep_warned)
+        mqlua_log(&plugin->symbols, MQLUA_LOG_WARN, "mailerq-lua: the last-known-good policy cannot be kept: %s",
+                  error ? error : "not enough memory");
+    plugin->keep_warned = true;
+    free(error);
+}

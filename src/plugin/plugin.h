@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The plugin as a whole: what is shared by all workers. Made by mq_version, before any thread. */
+
+#include "api/state.h"
+#include "mq/probe.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct mqlua_worker mqlua_worker;
+
+typedef struct mqlua_plugin {
+    mqlua_symbols symbols;
+    mqlua_settings *settings;
+    int read_flag, write_flag;
+    bool passive; /* every callback returns false: the host lacks something, or the settings are wrong */
+    bool refuse;  /* there is no policy that runs: connections are answered with 421 */
+    mqlua_env proto;
+    pthread_mutex_t lock; /* guards bundle and workers */
+    mqlua_bundle *bundle; /* of the current generation */
+    atomic_uint_fast64_t generation;
+    mqlua_worker *workers;
+    int worker_count; /* how many were ever made: their numbers */
+    mqlua_state *process; /* where initialize and cleanup run */
+    bool cleaned;         /* mq_cleanup was called */
+    bool keep_warned;
+    bool deferred;        /* the policy may not run as root: initialize waits for the first context */
+} mqlua_plugin;
+
+/* start.c: reads the settings, finds the host's functions, checks the policy. Never NULL, except when memory is out. */
+mqlua_plugin *mqlua_plugin_new(void);
+
+/* The number for mq_version: the host's own, or INT_MIN when this plugin must not run. */
+int mqlua_plugin_version(const mqlua_plugin *plugin);
+
+/* mq_initialize and mq_cleanup: the handlers of those names. The latter is true when nobody needs the plugin any
+ * more: contexts may be cleaned up before it or after it, and whichever comes last frees the plugin. */
+void mqlua_plugin_initialize(mqlua_plugin *plugin);
+bool mqlua_plugin_cleanup(mqlua_plugin *plugin);
+
+/* The first worker: what had to wait until the host changed its user. */
+void mqlua_plugin_first_context(mqlua_plugin *plugin);
+
+/* Frees everything; no worker may be left. */
+void mqlua_plugin_free(mqlua_plugin *plugin);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * A run: one event going through the handlers of its generation, one task for each. It ends inside the host's
+ * callback when no handler waits; otherwise the callback returns true and the run's pause token stands for the
+ * hand-back that is owed.
+ */
+
+#include "plugin/worker.h"
+
+typedef enum mqlua_run_stage {
+    MQLUA_RUN_FREE,
+    MQLUA_RUN_HANDLERS, /* a handler is running or parked, or the next one is due */
+    MQLUA_RUN_ON_ERROR, /* the on_error function of the handler that failed */
+    MQLUA_RUN_HELD,     /* control is kept on purpose: mq.reject, mq.hold */
+    MQLUA_RUN_ENDING,   /* the hand-back is queued */
+} mqlua_run_stage;
+
+struct mqlua_run {
+    mqlua_pause pause; /* first: the owner of a token is a run */
+    mqlua_run_stage stage;
+    mqlua_worker *worker;
+    mqlua_state *state;
+    mqlua_event event;
+    MQ_Connection *host;
+    mqlua_peer *peer;      /* incoming; NULL: outgoing */
+    mqlua_connection own;  /* outgoing: lives as long as the run */
+    mqlua_message message;
+    mqlua_local local;     /* rcptto */
+    mqlua_slot chunk_slot; /* the host's buffer of smtp_in_data ends with the callback */
+    int chunk;             /* registry reference to the buffer object, or LUA_NOREF */
+
+    /* what the host passed; good inside the callback, copies afterwards */
+    MQ_Address *address;
+    const char *email;
+    const char *login, *password, *bytes;
+    size_t login_size, password_size, bytes_size;
+    char *login_copy, *password_copy; /* malloc'ed */
+
+    int next_handler;
+    int on_error; /* registry reference to the function that runs next, or LUA_NOREF */
+    const mqlua_handler *handler;
+    mqlua_task *task;
+    bool starting;   /* mqlua_task_start has not returned yet */
+    bool entered;    /* inside the host's callback */
+    bool observes;   /* close, sent: control is never kept */
+    bool again;      /* called a second time after mq.rerun */
+    bool has_message;
+    double begun;    /* monotonic seconds; 0: not looked at the clock yet */
+    mqlua_timer timer; /* deadline, or the end of a hold */
+
+    /* the verdict */
+    bool decided;
+    mqlua_verdict_kind kind;
+    char *text, *reason; /* malloc'ed */
+    char *error;         /* of the handler that failed, for its on_error function; malloc'ed */
+
+    mqlua_run *next, *prev;           /* worker->runs */
+    mqlua_run *held_next, *held_prev; /* worker->held */
+};
+
+typedef struct mqlua_arguments {
+    MQ_Address *address;
+    MQ_Message *message;
+    const char *login, *password, *bytes;
+    size_t login_size, password_size, bytes_size;
+} mqlua_arguments;
+
+/* One call of an exported function on an incoming connection or an outgoing one (peer NULL). The result is what to
+ * return to the host. */
+bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
+                     const mqlua_arguments *arguments);
+
+/* The connection is gone, or the worker ends: no hand-back, tasks cancelled, everything freed. */
+void mqlua_run_abandon(mqlua_run *run);
+
+/* The memory of runs, when the worker ends. */
+void mqlua_runs_free(mqlua_worker *worker);
+
+/* carry.c: does what the verdict says. What remains is a hand-back or a hold. */
+typedef enum mqlua_carried { MQLUA_CARRIED_CONTINUE, MQLUA_CARRIED_COMPLETE, MQLUA_CARRIED_RETRY, MQLUA_CARRIED_HOLD } mqlua_carried;
+mqlua_carried mqlua_carry(mqlua_run *run);
+
+/* carry.c: a condemned connection at a later event. */
+mqlua_carried mqlua_carry_condemned(mqlua_run *run);
+
+/* carry.c: the message was refused in this transaction by a final reply of ours. */
+bool mqlua_carry_refused(mqlua_run *run);
+void mqlua_carry_discard(mqlua_run *run, const char *reason);
+
+/* hold.c: keeps control of a rejected connection for the hold time. */
+void mqlua_hold_add(mqlua_run *run);
+void mqlua_hold_remove(mqlua_run *run);
+
+/* arguments.c: pushes what a handler gets; lua_CFunction that runs inside the task. */
+int mqlua_arguments_push(lua_State *L);
+/* Before the callback returns true: copies what ends with it. False: no memory. */
+bool mqlua_arguments_keep(mqlua_run *run);
+void mqlua_arguments_free(mqlua_run *run);

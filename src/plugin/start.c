@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What happens before the first event: settings, the host's functions, the policy. */
+
+#include "api/metrics.h"
+#include "api/report.h"
+#include "api/state.h"
+#include "api/threads.h"
+#include "json/tree.h"
+#include "plugin/keep.h"
+#include "plugin/plugin.h"
+#include "policy/cidr.h"
+#include "policy/error.h"
+#include "policy/load.h"
+#include <dlfcn.h>
+#include <limits.h>
+#include <luajit.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Before the log of the host is known to work, and for what must be seen wherever it goes. */
+static void say(const char *format, const char *text)
+{
+    fprintf(stderr, "mailerq-lua: ");
+    fprintf(stderr, format, text);
+    fputc('\n', stderr);
+}
+
+/* A host that exports Lua functions of its own would get our calls, with another Lua's structures. */
+static bool lua_is_ours(void)
+{
+    void *const functions[] = {(void *)lua_newstate, (void *)lua_resume, (void *)lua_pcall, (void *)luaL_openlibs};
+    Dl_info jit, other;
+    if (!dladdr((void *)luaJIT_setmode, &jit))
+        return false;
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
+        if (!dladdr(functions[i], &other) || other.dli_fbase != jit.dli_fbase)
+            return false;
+    return true;
+}
+
+/* C modules of the distribution expect the lua_* functions in the process. */
+static void promote_luajit(const mqlua_settings *settings)
+{
+    Dl_info info;
+    if (settings->limits.allow & MQLUA_ALLOW_CMODULES && dladdr((void *)luaJIT_setmode, &info))
+        dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL);
+}
+
+static int first_known(int a, int b)
+{
+    return a >= 0 ? a : b;
+}
+
+/* What the settings leave open comes from the header that this was built against. */
+static void complete_settings(mqlua_plugin *plugin)
+{
+    const mqlua_probe *probe = &mqlua_probe_found;
+    mqlua_settings *settings = plugin->settings;
+    settings->host.api_version = first_known(settings->host.api_version, probe->api_version);
+    settings->host.address_api = first_known(settings->host.address_api, probe->recipient_is_address);
+    settings->host.local_api = first_known(settings->host.local_api, probe->local_on_address);
+    settings->host.json_library = first_known(settings->host.json_library, probe->json_is_fastjson);
+    /* MQ_log came with 5.6.5, libfastjson with 5.0. */
+    if (settings->host.json_library < 0 && plugin->symbols.log)
+        settings->host.json_library = 1;
+    plugin->read_flag = first_known(settings->host.read_flag, probe->read_flag);
+    plugin->write_flag = first_known(settings->host.write_flag, probe->write_flag);
+}
+
+static void find_json_library(mqlua_plugin *plugin)
+{
+    int library = plugin->settings->host.json_library;
+    char *error = NULL;
+    if (library < 0) {
+        mqlua_log(&plugin->symbols, MQLUA_LOG_WARN, "mailerq-lua: which JSON library this host uses is not known, so "
+                  "policies cannot read message.json: say json_library under \"host\" in the settings");
+        return;
+    }
+    plugin->proto.tree = mqlua_tree_load(library ? MQLUA_TREE_FASTJSON : MQLUA_TREE_JSONC, &error);
+    if (!plugin->proto.tree)
+        mqlua_log(&plugin->symbols, MQLUA_LOG_WARN, "mailerq-lua: policies cannot read message.json: %s",
+                  error ? error : "not enough memory");
+    free(error);
+}
+
+static bool load_settings(mqlua_plugin *plugin)
+{
+    char *error = NULL;
+    plugin->settings = mqlua_settings_load(&error);
+    if (!plugin->settings) {
+        say("%s", error ? error : "not enough memory");
+        free(error);
+        return false;
+    }
+    complete_settings(plugin);
+    promote_luajit(plugin->settings);
+    return true;
+}
+
+static bool make_shared(mqlua_plugin *plugin)
+{
+    char *error = NULL;
+    mqlua_env *proto = &plugin->proto;
+    proto->symbols = &plugin->symbols;
+    proto->settings = plugin->settings;
+    proto->metrics = mqlua_metrics_new(&plugin->symbols, NULL);
+    proto->threads = mqlua_threads_new();
+    if (plugin->settings->host.proxies)
+        proto->proxies = mqlua_cidr_parse(plugin->settings->host.proxies, &error);
+    bool good = proto->metrics && proto->threads && (!plugin->settings->host.proxies || proto->proxies);
+    if (!good)
+        say("%s", error ? error : "not enough memory");
+    free(error);
+    return good;
+}
+
+/* True: the plugin can work with this host. */
+static bool find_host(mqlua_plugin *plugin)
+{
+    char missing[600];
+    bool complete = mqlua_symbols_load(&plugin->symbols, missing, sizeof missing);
+    if (plugin->symbols.legacy) {
+        say("%s", "this is MailerQ 2.1 or 3.0 (it has MQ_SmtpSend), which is not supported: nothing will be done");
+        return false;
+    }
+    if (!complete) {
+        say("this host lacks %s: nothing will be done", missing);
+        return false;
+    }
+    if (!lua_is_ours()) {
+        say("%s", "the host exports Lua functions of its own: nothing will be done. Take the build with LuaJIT inside "
+                  "(cmake -DMQLUA_LUAJIT_STATIC=/path/to/libluajit.a)");
+        return false;
+    }
+    return true;
+}
+
+static void say_no_policy(mqlua_plugin *plugin, const char *error)
+{
+    const mqlua_settings *settings = plugin->settings;
+    mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: the policy %s does not load:", settings->policy);
+    mqlua_log_lines(&plugin->symbols, MQLUA_LOG_CRIT, error ? error : "not enough memory");
+    if (settings->start_without_policy)
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: starting without policy, as the settings say");
+}
+
+/* The policy, else the last one that was good, else none. */
+static void load_policy(mqlua_plugin *plugin)
+{
+    char *error = NULL;
+    plugin->bundle = mqlua_keep_check(plugin, &error);
+    if (!plugin->bundle) {
+        say_no_policy(plugin, error);
+        plugin->bundle = mqlua_keep_restore(plugin);
+        plugin->refuse = !plugin->bundle && !plugin->settings->start_without_policy;
+    }
+    free(error);
+    if (plugin->bundle)
+        mqlua_log(&plugin->symbols, MQLUA_LOG_INFO, "mailerq-lua %s: policy %s, generation 1, %.8s", MQLUA_VERSION,
+                  plugin->settings->policy, mqlua_bundle_hash(plugin->bundle));
+    atomic_store(&plugin->generation, 1);
+}
+
+static int compile_only(mqlua_plugin *plugin, mqlua_bundle *bundle, char **error)
+{
+    mqlua_vm *vm = mqlua_vm_new(&plugin->settings->limits);
+    bool good = vm && mqlua_load_compile(vm, bundle, error);
+    mqlua_vm_free(vm);
+    return good ? 0 : -1;
+}
+
+/* As root, before the host becomes somebody else, a policy that others may write is compiled and not run. */
+static bool must_defer(mqlua_plugin *plugin)
+{
+    char *error = NULL;
+    if (geteuid() != 0)
+        return false;
+    mqlua_bundle *bundle = mqlua_bundle_open(plugin->settings->policy, &error);
+    bool defer = bundle && !mqlua_bundle_owned_by(bundle, 0);
+    if (defer && compile_only(plugin, bundle, &error)) {
+        say_no_policy(plugin, error);
+        plugin->refuse = !plugin->settings->start_without_policy;
+    }
+    mqlua_bundle_unref(bundle);
+    free(error);
+    return defer;
+}
+
+mqlua_plugin *mqlua_plugin_new(void)
+{
+    mqlua_plugin *plugin = calloc(1, sizeof *plugin);
+    if (!plugin)
+        return NULL;
+    pthread_mutex_init(&plugin->lock, NULL);
+    plugin->passive = !find_host(plugin);
+    if (!load_settings(plugin)) {
+        plugin->passive = plugin->refuse = true;
+        return plugin;
+    }
+    if (plugin->passive)
+        return plugin;
+    if (!make_shared(plugin)) {
+        plugin->passive = plugin->refuse = true;
+        return plugin;
+    }
+    find_json_library(plugin);
+    plugin->deferred = must_defer(plugin);
+    if (!plugin->deferred)
+        load_policy(plugin);
+    return plugin;
+}
+
+int mqlua_plugin_version(const mqlua_plugin *plugin)
+{
+    return plugin->refuse ? INT_MIN : plugin->settings->host.api_version;
+}
+
+/* ---- initialize and cleanup ---- */
+
+static void call_process(mqlua_plugin *plugin, mqlua_event event)
+{
+    char *error = NULL;
+    if (plugin->process && !mqlua_state_call(plugin->process, event, 0, &error)) {
+        char what[100];
+        snprintf(what, sizeof what, "%s failed", mqlua_event_names[event]);
+        mqlua_report(&plugin->process->env, what, error ? error : "not enough memory");
+    }
+    free(error);
+}
+
+static void run_initialize(mqlua_plugin *plugin)
+{
+    char *error = NULL;
+    if (!plugin->bundle || plugin->process)
+        return;
+    plugin->process = mqlua_state_new(&plugin->proto, plugin->bundle, 1, NULL, MQLUA_LOADING, &error);
+    if (!plugin->process)
+        mqlua_log_lines(&plugin->symbols, MQLUA_LOG_CRIT, error ? error : "not enough memory");
+    free(error);
+    call_process(plugin, MQLUA_INITIALIZE);
+}
+
+void mqlua_plugin_initialize(mqlua_plugin *plugin)
+{
+    if (!plugin->passive && !plugin->deferred)
+        run_initialize(plugin);
+}
+
+void mqlua_plugin_first_context(mqlua_plugin *plugin)
+{
+    pthread_mutex_lock(&plugin->lock);
+    if (plugin->deferred) {
+        plugin->deferred = false;
+        load_policy(plugin);
+        run_initialize(plugin);
+    }
+    pthread_mutex_unlock(&plugin->lock);
+}
+
+bool mqlua_plugin_cleanup(mqlua_plugin *plugin)
+{
+    call_process(plugin, MQLUA_CLEANUP);
+    mqlua_state_free(plugin->process);
+    plugin->process = NULL;
+    pthread_mutex_lock(&plugin->lock);
+    plugin->cleaned = true;
+    bool last = !plugin->workers;
+    pthread_mutex_unlock(&plugin->lock);
+    return last;
+}
+
+void mqlua_plugin_free(mqlua_plugin *plugin)
+{
+    if (!plugin)
+        return;
+    mqlua_state_free(plugin->process);
+    mqlua_bundle_unref(plugin->bundle);
+    mqlua_threads_free(plugin->proto.threads);
+    mqlua_metrics_free(plugin->proto.metrics);
+    mqlua_cidr_free((mqlua_cidr *)plugin->proto.proxies);
+    mqlua_tree_free(plugin->proto.tree);
+    mqlua_settings_free(plugin->settings);
+    pthread_mutex_destroy(&plugin->lock);
+    free(plugin);
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "plugin/worker.h"
+#include "api/report.h"
+#include "api/tasks.h"
+#include "api/threads.h"
+#include "plugin/run.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what to look at ---- */
+
+#define INCOMING_TRANSACTION \
+    (MQLUA_BIT(MQLUA_IN_RCPTTO) | MQLUA_BIT(MQLUA_IN_DATA) | MQLUA_BIT(MQLUA_IN_MESSAGE))
+#define ALL_INCOMING \
+    (MQLUA_BIT(MQLUA_IN_CONNECT) | MQLUA_BIT(MQLUA_IN_SECURE) | MQLUA_BIT(MQLUA_IN_AUTHENTICATE) | \
+     MQLUA_BIT(MQLUA_IN_MAILFROM) | INCOMING_TRANSACTION | MQLUA_BIT(MQLUA_IN_CLOSE))
+
+void mqlua_worker_update_wanted(mqlua_worker *worker)
+{
+    unsigned wanted = worker->state ? worker->state->env.registry->wanted : 0;
+    if (!worker->state && worker->plugin->refuse)
+        wanted = MQLUA_BIT(MQLUA_IN_CONNECT);
+    for (mqlua_state *old = worker->old; old; old = old->next)
+        wanted |= old->env.registry->wanted;
+    /* connection.transaction is there for all that follow MAIL FROM and RCPT TO. */
+    if (wanted & INCOMING_TRANSACTION)
+        wanted |= MQLUA_BIT(MQLUA_IN_MAILFROM) | MQLUA_BIT(MQLUA_IN_RCPTTO);
+    /* The addresses cannot be asked for any more when the connection is closed. */
+    if (wanted & MQLUA_BIT(MQLUA_IN_CLOSE))
+        wanted |= MQLUA_BIT(MQLUA_IN_CONNECT);
+    /* A pointer that connects again was closed without our being told. */
+    if (worker->peers)
+        wanted |= MQLUA_BIT(MQLUA_IN_CLOSE) | MQLUA_BIT(MQLUA_IN_CONNECT);
+    if (worker->condemned || worker->plugin->settings->host.reply_never)
+        wanted |= ALL_INCOMING;
+    worker->wanted = wanted;
+}
+
+/* ---- peers ---- */
+
+mqlua_peer *mqlua_peer_find(mqlua_worker *worker, MQ_Connection *host)
+{
+    mqlua_peer *peer = NULL;
+    if (worker->peers)
+        HASH_FIND_PTR(worker->peers, &host, peer);
+    return peer;
+}
+
+static mqlua_peer *peer_new(mqlua_worker *worker, MQ_Connection *host)
+{
+    mqlua_peer *peer = worker->spare_peers;
+    if (peer)
+        worker->spare_peers = peer->next;
+    else if (!(peer = calloc(1, sizeof *peer)))
+        return NULL;
+    peer->host = host;
+    peer->run = NULL;
+    peer->state = worker->state;
+    peer->mapped = true;
+    HASH_ADD_PTR(worker->peers, host, peer);
+    if (!peer->hh.tbl) { /* uthash had no memory */
+        peer->next = worker->spare_peers;
+        worker->spare_peers = peer;
+        return NULL;
+    }
+    return peer;
+}
+
+mqlua_peer *mqlua_peer_get(mqlua_worker *worker, MQ_Connection *host)
+{
+    mqlua_peer *peer = mqlua_peer_find(worker, host);
+    if (peer || !(peer = peer_new(worker, host)))
+        return peer;
+    mqlua_connection_init(&peer->connection, peer->state ? &peer->state->env : NULL, host, false);
+    snprintf(peer->connection.id, sizeof peer->connection.id, "%x-%llx", (unsigned)worker->number,
+             (unsigned long long)++worker->connections);
+    if (peer->state)
+        peer->state->users++;
+    mqlua_worker_update_wanted(worker);
+    return peer;
+}
+
+void mqlua_peer_unmap(mqlua_worker *worker, mqlua_peer *peer)
+{
+    if (!peer->mapped)
+        return;
+    peer->mapped = false;
+    HASH_DEL(worker->peers, peer);
+    mqlua_worker_update_wanted(worker);
+}
+
+void mqlua_peer_free(mqlua_worker *worker, mqlua_peer *peer)
+{
+    mqlua_state *state = peer->state;
+    worker->condemned -= peer->connection.condemned;
+    mqlua_connection_end(&peer->connection);
+    mqlua_peer_unmap(worker, peer);
+    peer->next = worker->spare_peers;
+    worker->spare_peers = peer;
+    if (state)
+        mqlua_worker_release_state(worker, state);
+}
+
+void mqlua_peer_close(mqlua_worker *worker, mqlua_peer *peer)
+{
+    if (peer->run)
+        mqlua_run_abandon(peer->run);
+    mqlua_tasks_cancel_jobs(&peer->connection.jobs);
+    mqlua_peer_unmap(worker, peer);
+    if (peer->state && peer->state->env.registry->wanted & MQLUA_BIT(MQLUA_IN_CLOSE))
+        mqlua_run_event(worker, MQLUA_IN_CLOSE, peer->host, peer, &(mqlua_arguments){0}); /* frees the peer */
+    else
+        mqlua_peer_free(worker, peer);
+}
+
+/* ---- what an event cannot do itself ---- */
+
+static void run_ready(mqlua_worker *worker)
+{
+    if (worker->state)
+        mqlua_task_run_ready(worker->state->env.vm);
+    for (mqlua_state *old = worker->old, *next; old; old = next) {
+        next = old->next; /* it may end with its last task */
+        mqlua_task_run_ready(old->env.vm);
+    }
+}
+
+static void soon_fired(mqlua_timer *timer)
+{
+    /* The turn that this belongs to does the work in its end. */
+}
+
+/* The last thing in every turn of the loop: tasks first, then the hand-backs, inside which the host may call us. */
+static void end_of_turn(void *data)
+{
+    mqlua_worker *worker = data;
+    run_ready(worker);
+    mqlua_pauses_drain(&worker->pauses);
+}
+
+void mqlua_worker_soon(mqlua_worker *worker)
+{
+    if (!worker->soon.place)
+        mqlua_loop_start(worker->loop, &worker->soon, 0, soon_fired);
+}
+
+static void task_ready(void *ud)
+{
+    mqlua_worker_soon(ud);
+}
+
+/* ---- states ---- */
+
+static int reference_arguments(lua_State *L)
+{
+    mqlua_env *env = lua_touserdata(L, 1);
+    lua_pushcfunction(L, mqlua_arguments_push);
+    env->arguments = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+/* A state for this worker, ready to serve. NULL with *error. */
+static mqlua_state *make_state(mqlua_worker *worker, mqlua_bundle *bundle, uint64_t generation, char **error)
+{
+    mqlua_env proto = worker->plugin->proto;
+    proto.worker = worker;
+    proto.first_worker = worker->number == 1;
+    mqlua_state *state = mqlua_state_new(&proto, bundle, generation, worker->loop, MQLUA_LOADING, error);
+    if (!state)
+        return NULL;
+    if (mqlua_vm_setup(state->env.vm, reference_arguments, &state->env, error) ||
+        !mqlua_state_call(state, MQLUA_CONTEXT_INITIALIZE, worker->number, error)) {
+        mqlua_state_free(state);
+        return NULL;
+    }
+    mqlua_task_set_notify(state->env.vm, task_ready, worker);
+    return state;
+}
+
+void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state)
+{
+    if (--state->users || state == worker->state)
+        return;
+    mqlua_state **link = &worker->old;
+    while (*link && *link != state)
+        link = &(*link)->next;
+    if (*link)
+        *link = state->next;
+    mqlua_state_free(state);
+    mqlua_worker_update_wanted(worker);
+}
+
+/* ---- life ---- */
+
+static void load_policy(mqlua_worker *worker)
+{
+    mqlua_plugin *plugin = worker->plugin;
+    char *error = NULL;
+    pthread_mutex_lock(&plugin->lock);
+    mqlua_bundle *bundle = plugin->bundle ? mqlua_bundle_ref(plugin->bundle) : NULL;
+    worker->generation = atomic_load(&plugin->generation);
+    pthread_mutex_unlock(&plugin->lock);
+    if (!bundle)
+        return;
+    worker->state = make_state(worker, bundle, worker->generation, &error);
+    mqlua_bundle_unref(bundle);
+    if (!worker->state) {
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: worker %d has no policy and answers connections "
+                  "with 421:", worker->number);
+        mqlua_log_lines(&plugin->symbols, MQLUA_LOG_CRIT, error ? error : "not enough memory");
+    }
+    free(error);
+}
+
+static void enlist(mqlua_worker *worker)
+{
+    mqlua_plugin *plugin = worker->plugin;
+    pthread_mutex_lock(&plugin->lock);
+    worker->number = ++plugin->worker_count;
+    worker->next = plugin->workers;
+    if (worker->next)
+        worker->next->prev = worker;
+    plugin->workers = worker;
+    pthread_mutex_unlock(&plugin->lock);
+}
+
+/* True for exactly one caller: the last worker after mq_cleanup. */
+static bool delist(mqlua_worker *worker)
+{
+    mqlua_plugin *plugin = worker->plugin;
+    pthread_mutex_lock(&plugin->lock);
+    if (worker->prev)
+        worker->prev->next = worker->next;
+    else
+        plugin->workers = worker->next;
+    if (worker->next)
+        worker->next->prev = worker->prev;
+    bool last = plugin->cleaned && !plugin->workers;
+    pthread_mutex_unlock(&plugin->lock);
+    return last;
+}
+
+mqlua_worker *mqlua_worker_new(mqlua_plugin *plugin, MQ_Context *context)
+{
+    mqlua_worker *worker = calloc(1, sizeof *worker);
+    if (worker)
+        worker->loop = mqlua_loop_new(&plugin->symbols, context, plugin->read_flag, plugin->write_flag);
+    if (!worker || !worker->loop) {
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: a worker cannot be set up: its mail passes "
+                  "without policy");
+        free(worker);
+        return NULL;
+    }
+    worker->plugin = plugin;
+    worker->context = context;
+    worker->pauses.symbols = &plugin->symbols;
+    mqlua_loop_set_after(worker->loop, end_of_turn, worker);
+    enlist(worker);
+    load_policy(worker);
+    mqlua_worker_update_wanted(worker);
+    if (worker->state)
+        mqlua_tasks_start_timers(&worker->state->env);
+    mqlua_worker_soon(worker); /* what the policy spawned while it loaded */
+    plugin->symbols.set_context_data(context, worker);
+    return worker;
+}
+
+mqlua_worker *mqlua_worker_of(const mqlua_plugin *plugin, MQ_Context *context)
+{
+    return plugin->symbols.context_data(context);
+}
+
+static void call_cleanup(mqlua_worker *worker)
+{
+    char *error = NULL;
+    if (worker->state && !mqlua_state_call(worker->state, MQLUA_CONTEXT_CLEANUP, worker->number, &error))
+        mqlua_report(&worker->state->env, "context_cleanup failed", error ? error : "not enough memory");
+    free(error);
+}
+
+bool mqlua_worker_free(mqlua_worker *worker)
+{
+    if (!worker)
+        return false;
+    call_cleanup(worker);
+    /* No hand-backs from here on: the host is going down with whatever is paused. */
+    while (worker->runs)
+        mqlua_run_abandon(worker->runs);
+    while (worker->peers) {
+        mqlua_tasks_cancel_jobs(&worker->peers->connection.jobs);
+        mqlua_peer_free(worker, worker->peers);
+    }
+    mqlua_threads_detach(worker->plugin->proto.threads, worker->loop);
+    mqlua_state *state = worker->state;
+    worker->state = NULL;
+    mqlua_state_free(state);
+    while (worker->old) {
+        mqlua_state *old = worker->old;
+        worker->old = old->next;
+        mqlua_state_free(old);
+    }
+    mqlua_loop_free(worker->loop);
+    mqlua_runs_free(worker);
+    while (worker->spare_peers) {
+        mqlua_peer *peer = worker->spare_peers;
+        worker->spare_peers = peer->next;
+        free(peer);
+    }
+    worker->plugin->symbols.set_context_data(worker->context, NULL);
+    bool last = delist(worker);
+    free(worker);
+    return last;
+}

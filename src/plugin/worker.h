@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* One worker for each context of the host. Its thread alone touches it. */
+
+#include "api/connection.h"
+#include "api/message.h"
+#include "api/state.h"
+#include "mq/loop.h"
+#include "mq/pause.h"
+#include "plugin/plugin.h"
+
+/* Pointers are spread well enough by one multiplication; uthash's default costs three times as much. */
+#define HASH_FUNCTION(key, size, value) \
+    ((value) = (unsigned)((*(const uintptr_t *)(key) * UINT64_C(0x9E3779B97F4A7C15)) >> 32))
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+typedef struct mqlua_run mqlua_run;
+
+/* A connection with what the plugin keeps about it. */
+typedef struct mqlua_peer {
+    mqlua_connection connection; /* first: a mqlua_peer is one */
+    MQ_Connection *host;         /* key of the map; stays when connection.host is cleared */
+    mqlua_state *state;          /* the generation that it is pinned to */
+    mqlua_run *run;              /* the event that is paused or held */
+    bool mapped;
+    struct mqlua_peer *next;     /* worker->spare_peers */
+    UT_hash_handle hh;
+} mqlua_peer;
+
+/* Events that asked for mq.rerun and were not called again yet: a second rerun is refused. */
+enum { MQLUA_RERUNS = 64 };
+typedef struct mqlua_rerun {
+    MQ_Connection *connection;
+    mqlua_event event;
+} mqlua_rerun;
+
+struct mqlua_worker {
+    mqlua_plugin *plugin;
+    MQ_Context *context;
+    int number; /* from 1 */
+    mqlua_loop *loop;
+    mqlua_pauses pauses;
+    mqlua_timer soon; /* hand-backs and resumed tasks that an event cannot do itself */
+    mqlua_state *state;  /* the current generation; NULL: no policy */
+    mqlua_state *old;    /* earlier ones that still have users */
+    uint64_t generation; /* of the plugin, as last seen */
+    unsigned wanted;     /* bits of the events to look at */
+    /* By the host's pointer: what the host stores for us per connection is not used, because it is not
+     * documented to be ours in every place where we need it. */
+    mqlua_peer *peers;
+    mqlua_peer *spare_peers; /* memory is kept until the worker ends: dead objects look at their slots */
+    uint64_t connections; /* made so far: their ids */
+    size_t condemned;    /* connections that were rejected */
+    mqlua_run *runs;     /* not ended */
+    mqlua_run *spare_runs;
+    mqlua_run *held, *held_last; /* by a reject, oldest first */
+    size_t held_count;
+    mqlua_rerun reruns[MQLUA_RERUNS];
+    size_t rerun_count;
+    mqlua_worker *next, *prev; /* plugin->workers */
+};
+
+/* mq_context_initialize and mq_context_cleanup. NULL when the worker cannot be made (logged): its events are let pass. */
+mqlua_worker *mqlua_worker_new(mqlua_plugin *plugin, MQ_Context *context);
+/* True when nobody needs the plugin any more: the caller frees it. worker may be NULL. */
+bool mqlua_worker_free(mqlua_worker *worker);
+
+/* The worker of a context, inside one of the host's callbacks. NULL: none. */
+mqlua_worker *mqlua_worker_of(const mqlua_plugin *plugin, MQ_Context *context);
+
+/* Works out worker->wanted after handlers, peers or condemned changed. */
+void mqlua_worker_update_wanted(mqlua_worker *worker);
+
+/* Runs what became ready (tasks, hand-backs) from the loop, soon. Safe from inside events and Lua. */
+void mqlua_worker_soon(mqlua_worker *worker);
+
+/* A user of a state is gone; an old generation ends with its last one. */
+void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state);
+
+/* The peer of an incoming connection; made when there is none (NULL: no memory). */
+mqlua_peer *mqlua_peer_find(mqlua_worker *worker, MQ_Connection *host);
+mqlua_peer *mqlua_peer_get(mqlua_worker *worker, MQ_Connection *host);
+/* The host's pointer may mean another connection from now on. */
+void mqlua_peer_unmap(mqlua_worker *worker, mqlua_peer *peer);
+/* The close of a connection: what was going on is abandoned, its handlers are called, and it ends. */
+void mqlua_peer_close(mqlua_worker *worker, mqlua_peer *peer);
+/* Ends the connection and gives the memory back to the worker. */
+void mqlua_peer_free(mqlua_worker *worker, mqlua_peer *peer);
