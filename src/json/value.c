@@ -15,7 +15,7 @@ enum { TYPE_CDATA = 10 }; /* what lua_type says of cdata; LuaJIT's headers have 
 
 /* What a state needs for JSON is in one table of the registry. */
 static const char registry_key;
-enum { SIGNED = 1, UNSIGNED, KIND, ARRAY, OBJECT, ENTRIES = OBJECT };
+enum { SIGNED = 1, UNSIGNED, KIND, ARRAY, OBJECT, MODULE, ENTRIES = MODULE };
 
 /* C cannot make or recognise 64-bit integers of LuaJIT; FFI can. kind: 1 signed, 2 unsigned, 0 something
  * else. */
@@ -69,6 +69,8 @@ void mqlua_value_open(lua_State *L)
     if (luaL_loadbuffer(L, int64_source, sizeof(int64_source) - 1, "=json"))
         lua_error(L);
     push_ffi(L);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, table, MODULE); /* tables that all cdata need are alive only as long as the module is */
     lua_call(L, 1, 3);
     lua_rawseti(L, table, KIND);
     lua_rawseti(L, table, UNSIGNED);

@@ -134,6 +134,36 @@ static void test_round_trip(void **state)
         "end\n");
 }
 
+/* What LuaJIT needs for 64-bit integers must not be collected as garbage, although no script can reach it.
+ * Freed memory is overwritten here, so that using it shows. */
+static lua_Alloc plain_allocator;
+
+static void *overwriting(void *ud, void *pointer, size_t old, size_t new)
+{
+    if (pointer && !new)
+        memset(pointer, 0xdd, old);
+    return plain_allocator(ud, pointer, old, new);
+}
+
+static const char collections[] = "for i = 1, 20 do\n"
+                                  "  collectgarbage()\n"
+                                  "  local t = mq.json.decode('[9007199254740993,-9223372036854775808]')\n"
+                                  "  assert(t[1] == 9007199254740993LL and mq.json.encode(t) == "
+                                  "'[9007199254740993,-9223372036854775808]')\n"
+                                  "end\n";
+
+static void test_integers_survive_collections(void **state)
+{
+    mqlua_vm *own = fixture_vm();
+    void *ud;
+    char *error = NULL;
+    plain_allocator = lua_getallocf(mqlua_vm_state(own), &ud);
+    lua_setallocf(mqlua_vm_state(own), overwriting, ud);
+    if (mqlua_vm_call(own, run_chunk, (void *)collections, &error))
+        fail_msg("%s", error);
+    mqlua_vm_free(own);
+}
+
 /* The run-time budget stops long work in C too, however often the script catches the error. */
 static void test_budget(void **state)
 {
@@ -297,11 +327,17 @@ static void test_conformance_corpus(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decode),     cmocka_unit_test(test_decode_errors),
-        cmocka_unit_test(test_encode),     cmocka_unit_test(test_encode_errors),
-        cmocka_unit_test(test_marks),      cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_budget),     cmocka_unit_test(test_memory_fails),
-        cmocka_unit_test(test_own_corpus), cmocka_unit_test(test_conformance_corpus),
+        cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_decode_errors),
+        cmocka_unit_test(test_encode),
+        cmocka_unit_test(test_encode_errors),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_integers_survive_collections),
+        cmocka_unit_test(test_memory_fails),
+        cmocka_unit_test(test_own_corpus),
+        cmocka_unit_test(test_conformance_corpus),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
