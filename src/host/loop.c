@@ -202,6 +202,7 @@ MQ_IOWatcher *host_api_io_watch(MQ_Context *context, int fd, int events,
     ev_io_init(&watcher->io, on_watcher, fd, asked);
     watcher->io.data = watcher;
     ev_io_start(worker->loop, &watcher->io);
+    worker->watchers_changed = true;
     return watcher;
 }
 

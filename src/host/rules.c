@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/call.h"
+#include "host/host.h"
+
 static const char *const rule_ids[] = {
 #define RULE_ID(id, text) #id,
     HOST_RULES(RULE_ID)
@@ -18,7 +21,7 @@ static const char *const rule_texts[] = {
 #undef RULE_TEXT
 };
 
-/* "file(symbol+0x12) " for an address in some loaded object. */
+/* Where in which loaded object an address is. */
 static void print_site(FILE *out, const char *label, const void *site)
 {
     Dl_info info;
@@ -35,6 +38,14 @@ static void print_site(FILE *out, const char *label, const void *site)
         fprintf(out, "  %s %s+0x%zx\n", label, info.dli_fname, base);
 }
 
+/* The call site is of little help after a tail call, so the plugin is named as well. */
+static void print_running(FILE *out)
+{
+    const struct host_worker *worker = host_worker_current();
+    if (worker && worker->frame.call != HOST_CALL_NONE)
+        fprintf(out, "  in %s of %s\n", worker->frame.name, worker->host->plugins[worker->frame.plugin].path);
+}
+
 void host_rule_broken(enum host_rule rule, const void *site, const void *earlier, const char *format, ...)
 {
     char *text = NULL;
@@ -49,6 +60,7 @@ void host_rule_broken(enum host_rule rule, const void *site, const void *earlier
         fputc('\n', out);
         print_site(out, "called from", site);
         print_site(out, "earlier at", earlier);
+        print_running(out);
         fclose(out);
         fwrite(text, 1, size, stderr); /* one write, so that threads do not mix */
     } else {

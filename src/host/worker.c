@@ -61,10 +61,16 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int events)
     run_posts(async->data);
 }
 
-/* All replies of one turn of the loop go out together. */
+/* All replies of one turn of the loop go out together. A new watcher's descriptor must still be open: libev
+ * would end the process over it without saying whose it is. */
 static void on_flush(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
-    host_stream_flush_all(prepare->data);
+    struct host_worker *worker = prepare->data;
+    host_stream_flush_all(worker);
+    if (worker->watchers_changed) {
+        worker->watchers_changed = false;
+        host_loop_check_watchers(worker);
+    }
 }
 
 /* The blocking detector needs to know how long this thread was kept waiting for a CPU. */

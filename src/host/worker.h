@@ -59,6 +59,7 @@ struct host_worker {
     struct host_session *sessions;
     struct host_listener *listeners;
     MQ_IOWatcher *watchers;
+    bool watchers_changed; /* there is a new one since the loop last waited */
     MQ_Timer *timers;
     struct host_quarantine quarantine;
     struct host_guard guard;

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+
+/* IO2: unwatches twice. */
+
+#include <unistd.h>
+
+#include "wrong.h"
+
+static void readable(MQ_IOWatcher *watcher, int fd, int events, void *data) {}
+
+bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
+{
+    int ends[2];
+    if (pipe(ends) < 0)
+        return false;
+    MQ_IOWatcher *watcher = MQ_ioWatch(context, ends[0], MQ_READ, readable, NULL);
+    MQ_ioUnwatch(watcher);
+    MQ_ioUnwatch(watcher);
+    return false;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+
+/* IO3: watches a descriptor twice. */
+
+#include <unistd.h>
+
+#include "wrong.h"
+
+static void readable(MQ_IOWatcher *watcher, int fd, int events, void *data) {}
+
+bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
+{
+    int ends[2];
+    if (pipe(ends) < 0)
+        return false;
+    MQ_ioWatch(context, ends[0], MQ_READ, readable, NULL);
+    MQ_ioWatch(context, ends[0], MQ_WRITE, readable, NULL);
+    return false;
+}
