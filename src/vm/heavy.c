@@ -102,11 +102,16 @@ static int charge_strings(lua_State *L)
 {
     int count = lua_gettop(L);
     size_t size = 0;
-    for (int i = 1; i <= count; i++)
-        if (lua_type(L, i) == LUA_TSTRING)
+    bool objects = false;
+    for (int i = 1; i <= count; i++) {
+        int type = lua_type(L, i);
+        if (type == LUA_TSTRING)
             size += lua_objlen(L, i);
+        objects |= type == LUA_TTABLE || type == LUA_TUSERDATA;
+    }
     mqlua_vm_charge(L, (size_t)count + size / 4);
-    mqlua_stack_check(L); /* %s calls __tostring */
+    if (objects) /* %s calls __tostring */
+        mqlua_stack_check(L);
     return count;
 }
 

@@ -60,20 +60,41 @@ static bool is_plain(const char *pattern, size_t size)
 }
 
 /* memmem in pieces, so that it can be stopped in the middle of megabytes. */
-static const char *find_plain(lua_State *L, const char *s, size_t size, const char *what, size_t length)
+static const char *find_hard(lua_State *L, const char *s, const char *stop, const char *what, size_t length)
 {
     size_t piece = length < 16384 ? 65536 : 4 * length;
-    if (length > size)
-        return NULL;
-    if (length == 0)
-        return s;
-    for (const char *stop = s + size - length + 1; s < stop;) {
+    while (s < stop) {
         size_t starts = (size_t)(stop - s) < piece ? (size_t)(stop - s) : piece;
         const char *at = memmem(s, starts + length - 1, what, length);
         mqlua_vm_charge(L, 1 + ((at ? (size_t)(at - s) : starts) + length) / 8);
         if (at)
             return at;
         s += starts;
+    }
+    return NULL;
+}
+
+/* The first bytes are looked for with memchr, which is much faster in ordinary text; where they turn up
+ * often in vain, memmem keeps the time proportional to the size. */
+static const char *find_plain(lua_State *L, const char *s, size_t size, const char *what, size_t length)
+{
+    if (length > size)
+        return NULL;
+    if (length == 0)
+        return s;
+    const char *stop = s + size - length + 1, *from = s;
+    if (length > 256)
+        return find_hard(L, s, stop, what, length);
+    for (int tries = 0; s < stop; tries++) {
+        if (tries > 32 && (s - from) / tries < 64)
+            return find_hard(L, s, stop, what, length);
+        const char *at = memchr(s, what[0], (size_t)(stop - s));
+        mqlua_vm_charge(L, 1 + ((size_t)((at ? at : stop) - s) + length) / 16);
+        if (!at)
+            return NULL;
+        if (!memcmp(at, what, length))
+            return at;
+        s = at + 1;
     }
     return NULL;
 }

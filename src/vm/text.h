@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A string being put together. Short ones stay in the struct, longer ones in a userdata kept in one slot of
- * the Lua stack, so that nothing leaks when something raises. Unlike a luaL_Buffer it leaves the top of the
- * stack to others between calls and takes little of the C stack.
+ * A string being put together. Short ones stay in the struct, longer ones in memory of the state's that a
+ * userdata in one slot of the Lua stack guards, so that nothing leaks when something raises. Unlike a
+ * luaL_Buffer it leaves the top of the stack to others between calls and takes little of the C stack.
  */
 
 #include <lua.h>
@@ -29,5 +29,6 @@ char *mqlua_text_room(mqlua_text *text, size_t size);
 /* Appends a copy of size bytes, which must not be in the text itself. Raises on lack of memory. */
 void mqlua_text_add(mqlua_text *text, const char *data, size_t size);
 
-/* Pushes the text as a string and gives its memory back. Raises on lack of memory. */
+/* Pushes the text as a string, gives its memory back, and lets the collector work in proportion. Raises on
+ * lack of memory. */
 void mqlua_text_push(mqlua_text *text);

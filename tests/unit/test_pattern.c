@@ -161,6 +161,8 @@ static void test_long_subjects(void **state)
          "n == m)\n"
          "local long = ('ab'):rep(40000)\n"
          "assert(string.find(s .. long .. 'c', long .. 'c', 1, true) == 400007)\n"
+         "assert(string.find(long .. 'aab', 'aab', 1, true) == 80001 and not string.find(long, 'aa', 1, "
+         "true))\n"
          "assert(string.find(long, 'b' .. long, 1, true) == nil)");
 }
 
