@@ -10,7 +10,7 @@ typedef struct cursor {
 
 static void skip_space(cursor *c)
 {
-    while (c->at < c->end && strchr(" \t\r\n", *c->at) && *c->at)
+    while (c->at < c->end && strchr(" \t\r\n", *c->at))
         c->at++;
 }
 
@@ -43,10 +43,8 @@ static void skip_value(cursor *c)
         } else if (ch == ',' || ch == ':') {
             c->at++;
         } else {
-            while (c->at < c->end && *c->at && !strchr(" \t\r\n,:]}", *c->at))
+            while (c->at < c->end && !strchr(" \t\r\n,:]}", *c->at))
                 c->at++;
-            if (c->at < c->end && !*c->at)
-                return;
         }
     } while (depth > 0);
 }
@@ -90,6 +88,19 @@ static bool enter(cursor *c, size_t ordinal, bool key)
     }
 }
 
+void mqlua_locate_offset(const char *text, size_t offset, int *line, int *column)
+{
+    *line = *column = 1;
+    for (const char *p = text; p < text + offset; p++) {
+        if (*p == '\n') {
+            ++*line;
+            *column = 1;
+        } else if (((unsigned char)*p & 0xc0) != 0x80) {
+            ++*column;
+        }
+    }
+}
+
 void mqlua_locate(const char *text, size_t size, const size_t *path, size_t depth, int key, int *line,
                   int *column)
 {
@@ -99,13 +110,5 @@ void mqlua_locate(const char *text, size_t size, const size_t *path, size_t dept
     for (size_t i = 0; i < depth; i++)
         if (!enter(&c, path[i], key && i + 1 == depth))
             return;
-    *line = *column = 1;
-    for (const char *p = text; p < c.at; p++) {
-        if (*p == '\n') {
-            ++*line;
-            *column = 1;
-        } else if (((unsigned char)*p & 0xc0) != 0x80) {
-            ++*column;
-        }
-    }
+    mqlua_locate_offset(text, (size_t)(c.at - text), line, column);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/settings.h"
 #include "policy/error.h"
+#include "policy/locate.h"
 #include "policy/settings_value.h"
 #include "vm/object.h"
 
@@ -147,6 +148,12 @@ mqlua_settings *mqlua_settings_parse(const char *text, size_t size, const char *
     json_t *root = NULL;
     if (!settings || !set_defaults(settings, top_keys, error))
         goto fail;
+    const char *nul = memchr(text, 0, size); /* jansson passes over some of them */
+    if (nul) {
+        mqlua_locate_offset(text, (size_t)(nul - text), &where.line, &where.column);
+        mqlua_error_set(error, "%s:%d:%d: a NUL byte", file, where.line, where.column);
+        goto fail;
+    }
     root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
     if (!root) {
         mqlua_error_set(error, "%s:%d:%d: %s", file, where.line, where.column, where.text);

@@ -198,6 +198,16 @@ static void syntax(void **state)
     }
 }
 
+/* jansson would pass over a NUL behind a number. */
+static void nul_bytes(void **state)
+{
+    static const char text[] = "{\n \"hold\": 3\0}";
+    char *error = NULL;
+    assert_null(mqlua_settings_parse(text, sizeof text - 1, "s.json", &error));
+    assert_string_equal(error, "s.json:2:11: a NUL byte");
+    free(error);
+}
+
 static char *temporary(const char *text)
 {
     char *path = strdup("/tmp/mqlua-settings-XXXXXX");
@@ -278,7 +288,7 @@ int main(void)
         cmocka_unit_test(memory_forms),    cmocka_unit_test(errors_say_where),
         cmocka_unit_test(errors_in_lists), cmocka_unit_test(positions_behind_anything),
         cmocka_unit_test(syntax),          cmocka_unit_test(environment),
-        cmocka_unit_test(documentation),
+        cmocka_unit_test(nul_bytes),       cmocka_unit_test(documentation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
