@@ -7,6 +7,9 @@
 #include <string.h>
 #include <lauxlib.h>
 
+/* Members of one object that are replaced or removed one by one. */
+enum { SEARCHES = 256 };
+
 enum kind { SET_KEY, ADD_KEY, DELETE_KEY, SET_INDEX, ADD_INDEX, CUT };
 
 struct mqlua_merge_step {
@@ -161,6 +164,20 @@ static void compare_object(lua_State *L, mqlua_merge *merge, int index, void *ob
         find_additions(L, merge, index, object, path);
 }
 
+static void forget(mqlua_merge *merge, size_t first);
+
+/* Each of these steps may be a search through all members, and nothing could interrupt them when they are
+ * applied: with many of them a new object is made instead. */
+static bool is_slow(const mqlua_merge *merge, size_t first, const void *object)
+{
+    size_t searches = 0;
+    for (size_t i = first; i < merge->count; i++) {
+        const mqlua_merge_step *step = &merge->steps[i];
+        searches += step->container == object && (step->kind == SET_KEY || step->kind == DELETE_KEY);
+    }
+    return searches > SEARCHES;
+}
+
 static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, const place *at,
                     const mqlua_path *path)
 {
@@ -174,7 +191,7 @@ static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, con
         return;
     }
     mqlua_path here = *path;
-    size_t count;
+    size_t count, first = merge->count;
     enum mqlua_tree_type type = mqlua_value_table(L, index, &here, &count);
     bool fixed = type == MQLUA_TREE_ARRAY && !merge->tree->array_cut;
     if (type != old.type || (fixed && count != merge->tree->array_size(merge->tree, node)))
@@ -183,6 +200,10 @@ static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, con
         compare_array(L, merge, index, node, count, &here);
     else
         compare_object(L, merge, index, node, count, &here);
+    if (type == MQLUA_TREE_OBJECT && type == old.type && is_slow(merge, first, node)) {
+        forget(merge, first);
+        replace(L, merge, at, index, path);
+    }
 }
 
 void mqlua_merge_member(lua_State *L, mqlua_merge *merge, void *object, const char *key, int index,
@@ -238,17 +259,24 @@ bool mqlua_merge_reserve(mqlua_merge *merge)
     return true;
 }
 
-static void forget(mqlua_merge *merge)
+/* Drops the steps from first on. */
+static void forget(mqlua_merge *merge, size_t first)
 {
-    for (size_t i = 0; i < merge->count; i++) {
+    for (size_t i = first; i < merge->count; i++) {
         mqlua_merge_step *step = &merge->steps[i];
         if (!step->reserved)
             merge->tree->put(merge->tree, step->value);
         free(step->key);
     }
+    merge->count = first;
+}
+
+static void forget_all(mqlua_merge *merge)
+{
+    forget(merge, 0);
     free(merge->steps);
     merge->steps = NULL;
-    merge->count = merge->room = 0;
+    merge->room = 0;
 }
 
 void mqlua_merge_apply(mqlua_merge *merge)
@@ -265,12 +293,12 @@ void mqlua_merge_apply(mqlua_merge *merge)
         else if (step->kind == CUT)
             tree->array_cut(tree, step->container, step->index);
     }
-    forget(merge);
+    forget_all(merge);
 }
 
 void mqlua_merge_clear(mqlua_merge *merge, bool tree_alive)
 {
     if (tree_alive)
         take_back(merge);
-    forget(merge);
+    forget_all(merge);
 }

@@ -3,7 +3,8 @@
 
 /*
  * Changes that make a tree equal to Lua values: found by comparing, prepared with everything that can fail,
- * carried out with nothing that can. What is equal stays as it is, in its place.
+ * carried out with nothing that can. What is equal stays as it is, in its place (except in an object of which
+ * hundreds of members change: that one is made anew).
  *
  * A merge is zeroed memory at first. It may be used again after mqlua_merge_clear.
  */

@@ -385,6 +385,27 @@ static void test_large_and_deep(void **state)
     fixture_stop(&f);
 }
 
+/* An object of which very many members change is made anew. */
+static void test_many_changes_in_one_object(void **state)
+{
+    fixture f;
+    fixture_start(&f, library, "{\"data\":{\"o\":{},\"keep\":1.50}}", NULL, NULL);
+    fixture_run(&f, "for i = 1, 20000 do json.data.o['k' .. i] = i end");
+    fixture_commit(&f);
+    fixture_run(
+        &f,
+        "for i = 1, 20000 do json.data.o['k' .. i] = i % 2 == 0 and {i} or nil end; json.data.o.more = 1");
+    fixture_commit(&f);
+    mqlua_doc_discard(mqlua_vm_state(f.vm), f.doc);
+    fixture_run(&f,
+                "local n = 0; for k, v in pairs(json.data.o) do n = n + 1 end; assert(n == 10001)\n"
+                "assert(json.data.o.k20000[1] == 20000 and json.data.o.k1 == nil and json.data.keep == 1.5)\n"
+                "for k in pairs(json.data.o) do json.data.o[k] = nil end");
+    fixture_commit(&f);
+    assert_string_equal(fixture_text(&f), "{\"data\":{\"o\":{},\"keep\":1.50}}");
+    fixture_stop(&f);
+}
+
 /* The libraries keep duplicates only when told that a key is new; the first one is what they find. */
 static void test_duplicate_keys(void **state)
 {
@@ -649,6 +670,7 @@ int main(void)
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_without_cut),
         cmocka_unit_test(test_large_and_deep),
+        cmocka_unit_test(test_many_changes_in_one_object),
         cmocka_unit_test(test_duplicate_keys),
         cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_host_memory_fails),
