@@ -146,35 +146,12 @@ static void leave(out *connection)
 
 /* ---- attempts ---- */
 
-static void fill_result(out *connection, struct host_result *result)
-{
-    bool connected = connection->state != HOST_OUT_CONNECT;
-    const struct host_reply *reply = &connection->reply;
-    result->state = host_out_dialogue_state(connection);
-    result->mta = connection->mta[0] ? connection->mta : NULL;
-    result->from = connected ? connection->from : NULL;
-    result->to = connected ? connection->to : NULL;
-    result->authentication = connection->authentication;
-    result->messages = connected ? connection->messages : -1;
-    result->sent_data = connection->sent_data;
-    result->dsn = connection->offers.dsn;
-    if (connection->stream) {
-        result->ssl = host_stream_secure(connection->stream) ? host_stream_ssl(connection->stream) : NULL;
-        result->sent_connection = host_stream_sent(connection->stream);
-    }
-    if (result->description)
-        return;
-    result->code = reply->code;
-    result->status = reply->status;
-    result->description = reply->text.data ? reply->text.data : "";
-}
-
 void host_out_connection_record(out *connection, const char *what, const char *description)
 {
     struct host_result result = {.result = what, .description = description};
     struct host_delivery *delivery = connection->delivery;
     host_json *json = delivery->json;
-    fill_result(connection, &result);
+    host_out_dialogue_result(connection, &result);
     if (!delivery->mime && connection->state == HOST_OUT_DATA && strcmp(what, "error") == 0 && description)
         result.state = delivery->no_mime;
     delivery->json = NULL;
@@ -201,7 +178,7 @@ static void record_while_held(out *connection)
         !host_json_parse(text.data, text.size, &copy, &error))
         copy = NULL;
     host_bytes_free(&text);
-    fill_result(connection, &result);
+    host_out_dialogue_result(connection, &result);
     wait_no_more(connection);
     release_place(connection);
     connection->recorded = true;
@@ -395,7 +372,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     out *connection = timer->data;
     enter(connection);
-    if (connection->delivery) {
+    unsigned long long sent = connection->stream ? host_stream_sent(connection->stream) : 0;
+    bool progress = sent != connection->sent_before && host_stream_queued(connection->stream) > 0;
+    connection->sent_before = sent;
+    if (progress) { /* a slow line that is still busy with the content */
+        wait_for_peer(connection, reply_seconds(connection));
+    } else if (connection->delivery) {
         host_out_connection_record(connection, "timeout", "the peer took too long");
         end(connection, false);
     } else {

@@ -306,14 +306,34 @@ void host_out_dialogue_start(out *connection)
     say_mail(connection);
 }
 
-const char *host_out_dialogue_state(const out *connection)
+/* MailerQ's names of the states. */
+static const char *const state_names[] = {
+    [HOST_OUT_CONNECT] = "connect", [HOST_OUT_INTRO] = "intro",       [HOST_OUT_EHLO] = "ehlo",
+    [HOST_OUT_HELO] = "helo",       [HOST_OUT_STARTTLS] = "starttls", [HOST_OUT_HANDSHAKE] = "handshake",
+    [HOST_OUT_AUTH] = "authplain",  [HOST_OUT_MAIL] = "mailfrom",     [HOST_OUT_RCPT] = "rcptto",
+    [HOST_OUT_DATA] = "data",       [HOST_OUT_MESSAGE] = "message",   [HOST_OUT_RSET] = "idle",
+    [HOST_OUT_IDLE] = "idle",
+};
+
+void host_out_dialogue_result(out *connection, struct host_result *result)
 {
-    static const char *const names[] = {
-        [HOST_OUT_CONNECT] = "connect", [HOST_OUT_INTRO] = "intro",       [HOST_OUT_EHLO] = "ehlo",
-        [HOST_OUT_HELO] = "helo",       [HOST_OUT_STARTTLS] = "starttls", [HOST_OUT_HANDSHAKE] = "handshake",
-        [HOST_OUT_AUTH] = "authplain",  [HOST_OUT_MAIL] = "mailfrom",     [HOST_OUT_RCPT] = "rcptto",
-        [HOST_OUT_DATA] = "data",       [HOST_OUT_MESSAGE] = "message",   [HOST_OUT_RSET] = "idle",
-        [HOST_OUT_IDLE] = "idle",
-    };
-    return names[connection->state];
+    bool connected = connection->state != HOST_OUT_CONNECT;
+    const struct host_reply *reply = &connection->reply;
+    result->state = state_names[connection->state];
+    result->mta = connection->mta[0] ? connection->mta : NULL;
+    result->from = connected ? connection->from : NULL;
+    result->to = connected ? connection->to : NULL;
+    result->authentication = connection->authentication;
+    result->messages = connected ? connection->messages : -1;
+    result->sent_data = connection->sent_data;
+    result->dsn = connection->offers.dsn;
+    if (connection->stream) {
+        result->ssl = host_stream_secure(connection->stream) ? host_stream_ssl(connection->stream) : NULL;
+        result->sent_connection = host_stream_sent(connection->stream);
+    }
+    if (result->description)
+        return;
+    result->code = reply->code;
+    result->status = reply->status;
+    result->description = reply->text.data ? reply->text.data : "";
 }

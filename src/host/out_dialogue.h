@@ -44,7 +44,8 @@ struct host_out_connection {
     struct host_delivery target; /* only what host_delivery_same_target compares; strings are owned */
     int messages;                /* whose content went out */
     uint64_t sent_data;
-    ev_tstamp sent_at; /* when the content was queued */
+    unsigned long long sent_before; /* bytes on the wire when the timer was looked at */
+    ev_tstamp sent_at;              /* when the content was queued */
     char mta[256];
     char from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN];
     const char *authentication;
@@ -63,8 +64,9 @@ struct host_out_connection {
 
 /* out_dialogue.c */
 
-/* MailerQ's name of the state, as in results; static. */
-const char *host_out_dialogue_state(const struct host_out_connection *connection);
+/* Adds to result what is known about the attempt; with no description yet, the peer's reply. Everything is
+ * borrowed from the connection. */
+void host_out_dialogue_result(struct host_out_connection *connection, struct host_result *result);
 /* The connection is up, or TLS on it. */
 void host_out_dialogue_ready(struct host_out_connection *connection);
 /* There is a complete reply. */

@@ -9,6 +9,7 @@ The script maps a step (CONNECT, EHLO, HELO, STARTTLS, AUTH, MAIL, RCPT, DATA, M
 answered there: one reply for always, or a list that is used up over all connections, after which the usual reply
 comes back. None in a list stands for the usual reply. CLOSE closes the connection instead of an answer, SILENT
 gives none and waits until the client goes. IDLE is looked at after the usual reply to MESSAGE.
+With pause the server rests for so many seconds after each megabyte of content.
 """
 
 import os
@@ -17,6 +18,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 
 CLOSE = object()
 SILENT = object()
@@ -68,7 +70,8 @@ def _certificate(folder):
 
 
 class Sink:
-    def __init__(self, script=None, offers=("8BITMIME", "SMTPUTF8", "SIZE 1000000"), tls=False):
+    def __init__(self, script=None, offers=("8BITMIME", "SMTPUTF8", "SIZE 1000000"), tls=False, pause=0):
+        self.pause = pause
         self.script = {step: list(reply) if isinstance(reply, list) else reply for step, reply in (script or {}).items()}
         self.offers = list(offers)
         self.messages = []
@@ -82,6 +85,8 @@ class Sink:
         self._open = set()
         self._closing = False
         self._socket = socket.create_server(("127.0.0.1", 0))
+        if pause:  # or the system takes megabytes in advance
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self.port = self._socket.getsockname()[1]
         self._start(self._accept)
 
@@ -198,11 +203,15 @@ class _Dialogue:
 
     def receive(self):
         raw = bytearray()
+        rest = 1 << 20
         while not raw.endswith(b"\r\n.\r\n") and raw != b".\r\n":
             line = self.file.readline()
             if not line:
                 return False
             raw += line
+            if len(raw) > rest:
+                rest += 1 << 20
+                time.sleep(self.sink.pause)
         raw = bytes(raw)
         message = Message(self.sender, self.recipients, raw[:-3], self.secure, self.session)
         reply = self.sink._reply_for("MESSAGE", USUAL["MESSAGE"])
