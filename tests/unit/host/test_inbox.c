@@ -219,7 +219,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(fifo, make_file, remove_file),
     };
     const char *folder = getenv("TMPDIR");
-    if (chdir(folder ? folder : "/tmp") != 0)
+    if (chdir(folder ? folder : P_tmpdir) != 0)
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
