@@ -61,50 +61,64 @@ void mqlua_value_push(lua_State *L, const mqlua_tree *tree, void *node, const mq
 
 /* ---- Lua to Lua ---- */
 
-static void copy_array(lua_State *L, int index, const mqlua_path *path, size_t count)
+static void copy(lua_State *L, int index, const mqlua_path *path, bool any_number);
+
+static void copy_array(lua_State *L, int index, const mqlua_path *path, size_t count, bool any_number)
 {
     lua_createtable(L, (int)count, 0);
     for (size_t i = 1; i <= count; i++) {
         lua_rawgeti(L, index, (int)i);
-        mqlua_value_copy(L, lua_gettop(L), &MQLUA_PATH_INDEX(path, i));
+        copy(L, lua_gettop(L), &MQLUA_PATH_INDEX(path, i), any_number);
         lua_rawseti(L, -3, (int)i);
         lua_pop(L, 1);
     }
     mqlua_value_mark(L, MQLUA_TREE_ARRAY);
 }
 
-static void copy_object(lua_State *L, int index, const mqlua_path *path, size_t count)
+static void copy_object(lua_State *L, int index, const mqlua_path *path, size_t count, bool any_number)
 {
     lua_createtable(L, 0, (int)count);
-    int copy = lua_gettop(L);
+    int target = lua_gettop(L);
     lua_pushnil(L);
     while (lua_next(L, index)) {
         const char *key = mqlua_value_key(L, -2, path);
-        mqlua_value_copy(L, lua_gettop(L), &MQLUA_PATH_KEY(path, key));
+        copy(L, lua_gettop(L), &MQLUA_PATH_KEY(path, key), any_number);
         lua_pushvalue(L, -3);
         lua_insert(L, -2);
-        lua_rawset(L, copy);
+        lua_rawset(L, target);
         lua_pop(L, 1);
     }
     if (!count)
         mqlua_value_mark(L, MQLUA_TREE_OBJECT);
 }
 
-void mqlua_value_copy(lua_State *L, int index, const mqlua_path *path)
+static void copy(lua_State *L, int index, const mqlua_path *path, bool any_number)
 {
     mqlua_scalar scalar;
-    if (!mqlua_value_scalar(L, index, path, &scalar)) {
+    if (any_number && lua_type(L, index) == LUA_TNUMBER) {
+        lua_pushvalue(L, index);
+    } else if (!mqlua_value_scalar(L, index, path, &scalar)) {
         mqlua_path here = *path;
         size_t count;
         if (mqlua_value_table(L, index, &here, &count) == MQLUA_TREE_ARRAY)
-            copy_array(L, index, &here, count);
+            copy_array(L, index, &here, count, any_number);
         else
-            copy_object(L, index, &here, count);
+            copy_object(L, index, &here, count, any_number);
     } else if (lua_isuserdata(L, index) || lua_isnil(L, index)) {
         mqlua_value_push_scalar(L, &scalar); /* null, or a buffer that becomes a string */
     } else {
         lua_pushvalue(L, index);
     }
+}
+
+void mqlua_value_copy(lua_State *L, int index, const mqlua_path *path)
+{
+    copy(L, index, path, false);
+}
+
+void mqlua_value_copy_out(lua_State *L, int index, const mqlua_path *path)
+{
+    copy(L, index, path, true);
 }
 
 /* ---- Lua to tree ---- */

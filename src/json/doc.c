@@ -242,7 +242,7 @@ static void copy_value(lua_State *L, const mqlua_path *path)
 {
     int value = lua_gettop(L);
     if (lua_type(L, value) != LUA_TUSERDATA || !luaL_callmeta(L, value, "__tostring"))
-        mqlua_value_copy(L, value, path);
+        mqlua_value_copy_out(L, value, path);
     lua_replace(L, value);
 }
 

@@ -56,6 +56,10 @@ void mqlua_value_push_scalar(lua_State *L, const mqlua_scalar *scalar);
 /* Pushes a deep copy of the value at index, in which every array has the metatable of arrays. */
 void mqlua_value_copy(lua_State *L, int index, const mqlua_path *path);
 
+/* The same for a value that goes to a script: NaN and infinity, which a tree of the host may have, are let
+ * through. */
+void mqlua_value_copy_out(lua_State *L, int index, const mqlua_path *path);
+
 /* Makes the value at index a new node of the host's library. It goes to *owner as soon as it exists, where
  * whoever called must find and put it when this raises. */
 void mqlua_value_build(lua_State *L, const mqlua_tree *tree, int index, const mqlua_path *path, void **owner);
