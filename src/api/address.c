@@ -20,9 +20,24 @@ static address *check(lua_State *L)
     return mqlua_object_check(L, 1, &address_type);
 }
 
+/* Bytes before the first blank, where parameters of the command may follow. A quoted local part may have
+ * blanks. */
+static size_t address_size(const char *email)
+{
+    bool quoted = false;
+    size_t i = 0;
+    for (; email[i] && (quoted || email[i] != ' '); i++) {
+        if (email[i] == '"')
+            quoted = !quoted;
+        else if (quoted && email[i] == '\\' && email[i + 1])
+            i++;
+    }
+    return quoted ? strcspn(email, " ") : i;
+}
+
 void mqlua_address_push(lua_State *L, const char *email, mqlua_local *local)
 {
-    size_t size = email ? strcspn(email, " ") : 0;
+    size_t size = email ? address_size(email) : 0;
     if (size >= 2 && email[0] == '<' && email[size - 1] == '>') {
         email++;
         size -= 2;
@@ -114,8 +129,8 @@ static int l_tostring(lua_State *L)
 }
 
 static const mqlua_field fields[] = {
-    {"email", l_email, NULL},         {"localpart", l_localpart, NULL},        {"domain", l_domain, NULL},
-    {"is_null", l_is_null, NULL},     {"is_local", l_is_local, l_set_is_local}, {NULL, NULL, NULL},
+    {"email", l_email, NULL},     {"localpart", l_localpart, NULL},         {"domain", l_domain, NULL},
+    {"is_null", l_is_null, NULL}, {"is_local", l_is_local, l_set_is_local}, {NULL, NULL, NULL},
 };
 
 static const luaL_Reg meta[] = {{"__tostring", l_tostring}, {NULL, NULL}};
@@ -131,7 +146,7 @@ const char *mqlua_address_text(lua_State *L, int index)
         return NULL;
     size_t size;
     const char *text = luaL_checklstring(L, index, &size);
-    if (size != strlen(text) || strpbrk(text, " \t\r\n<>"))
+    if (size != address_size(text) || strpbrk(text, "\t\r\n<>"))
         luaL_error(L, "'%s' is not an address: spaces, <, >, CR, LF and NUL are refused", text);
     return *text ? text : NULL;
 }

@@ -45,6 +45,7 @@ typedef struct mqlua_env {
     int no_arguments;             /* registry: a function that pushes nothing, for mqlua_task_start */
     mqlua_log_limit report_limit; /* api/report.c */
     struct mqlua_series *errors;  /* api/report.c: the counter of failures */
+    bool outlives;                /* set when a task or timer was made that can run after the event of now */
     int arguments;                /* registry: pushes the arguments of a handler (plugin/arguments.c) */
     void *worker;                 /* plugin/worker.h */
 } mqlua_env;

@@ -184,6 +184,7 @@ static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
 void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list)
 {
     mqlua_env *env = check_loop(L, "mq.spawn");
+    env->outlives = true;
     mqlua_spawned *job = mqlua_object_push(L, &job_type, sizeof *job, NULL);
     int handle = lua_gettop(L);
     job->env = env;
@@ -438,6 +439,7 @@ static int make_clock(lua_State *L, const char *name, bool repeats)
     double seconds = check_seconds(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     mqlua_env *env = check_loop(L, name);
+    env->outlives = true;
     mqlua_clock *clock = mqlua_object_push(L, &clock_type, sizeof *clock, NULL);
     clock->env = env;
     clock->seconds = seconds;

@@ -45,8 +45,8 @@ static mqlua_run *run_alloc(mqlua_worker *worker)
 }
 
 /* The slots in a run must keep counting, so it is filled in, not cleared. */
-static void run_fill(mqlua_run *run, mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
-                     const mqlua_arguments *arguments)
+static void run_fill(mqlua_run *run, mqlua_worker *worker, mqlua_event event, MQ_Connection *host,
+                     mqlua_peer *peer, const mqlua_arguments *arguments)
 {
     run->stage = MQLUA_RUN_HANDLERS;
     run->worker = worker;
@@ -185,10 +185,14 @@ static bool settle(mqlua_run *run, mqlua_carried carried)
         return false;
     }
     switch (carried) {
-    case MQLUA_CARRIED_COMPLETE: return hand_back(run, MQLUA_COMPLETE);
-    case MQLUA_CARRIED_RETRY: return hand_back(run, MQLUA_RETRY);
-    case MQLUA_CARRIED_HOLD: return hold(run);
-    default: return hand_back(run, MQLUA_CONTINUE);
+    case MQLUA_CARRIED_COMPLETE:
+        return hand_back(run, MQLUA_COMPLETE);
+    case MQLUA_CARRIED_RETRY:
+        return hand_back(run, MQLUA_RETRY);
+    case MQLUA_CARRIED_HOLD:
+        return hold(run);
+    default:
+        return hand_back(run, MQLUA_CONTINUE);
     }
 }
 
@@ -214,8 +218,8 @@ static void fail(mqlua_run *run, const char *error)
     char what[200];
     lua_State *L = mqlua_vm_state(run->state->env.vm);
     bool in_on_error = run->stage == MQLUA_RUN_ON_ERROR;
-    snprintf(what, sizeof what, "%s '%s' of %s failed", in_on_error ? "on_error of" : "handler", run->handler->name,
-             event_name(run));
+    snprintf(what, sizeof what, "%s '%s' of %s failed", in_on_error ? "on_error of" : "handler",
+             run->handler->name, event_name(run));
     mqlua_report(&run->state->env, what, error);
     if (run->has_message)
         mqlua_message_discard(&run->message);
@@ -248,7 +252,8 @@ static void warn_forgotten(mqlua_run *run)
     snprintf(what, sizeof what, "handler '%s' of %s made a verdict and did not return it", run->handler->name,
              event_name(run));
     char text[300];
-    snprintf(text, sizeof text, "%s: %s without 'return' does nothing", made->where, mqlua_verdict_name(made->kind));
+    snprintf(text, sizeof text, "%s: %s without 'return' does nothing", made->where,
+             mqlua_verdict_name(made->kind));
     mqlua_report(&run->state->env, what, text);
 }
 
@@ -258,7 +263,8 @@ static const mqlua_verdict *read_verdict(mqlua_run *run, const mqlua_end *end, c
     int index = -end->nresults;
     const mqlua_verdict *verdict = mqlua_object_test(end->co, index, &mqlua_verdict_type, NULL);
     if (!verdict) {
-        snprintf(error, size, "handler '%s' of %s returned a %s: return a verdict (mq.done() and others) or nothing",
+        snprintf(error, size,
+                 "handler '%s' of %s returned a %s: return a verdict (mq.done() and others) or nothing",
                  run->handler->name, event_name(run), luaL_typename(end->co, index));
         return NULL;
     }
@@ -358,8 +364,9 @@ static bool park(mqlua_run *run)
 {
     bool first = run->entered && !paused(run);
     if (first && run->local.staged)
-        return fail_parked(run, "address.is_local was assigned and then the handler waited: the host takes it only "
-                                "from a handler that has not waited");
+        return fail_parked(
+            run, "address.is_local was assigned and then the handler waited: the host takes it only "
+                 "from a handler that has not waited");
     if (first && !mqlua_arguments_keep(run))
         return fail_parked(run, "not enough memory");
     if (!mqlua_loop_start(run->worker->loop, &run->timer, seconds_left(run), deadline_passed))
@@ -420,7 +427,8 @@ static void prepare_local(mqlua_run *run)
     if (api == 1 && plugin->symbols.local && plugin->symbols.set_local)
         run->local.host = run->address;
     else if (api == 0)
-        run->local.unavailable = "this host's MQ_local takes messages: use message.is_local in smtp_in_message";
+        run->local.unavailable =
+            "this host's MQ_local takes messages: use message.is_local in smtp_in_message";
     else
         run->local.unavailable = "whether this host's MQ_local takes messages or addresses is not known: say "
                                  "local_api under \"host\" in the settings";
@@ -472,7 +480,12 @@ bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *hos
     if (worker->rerun_count)
         run->again = take_rerun(worker, event, host);
     prepare_local(run);
+    mqlua_env *env = &run->state->env;
+    bool close_wanted = env->registry->wanted & MQLUA_BIT(MQLUA_IN_CLOSE);
+    env->outlives = false;
     connection->fresh = event != MQLUA_IN_CLOSE;
+    if (event == MQLUA_IN_CONNECT && close_wanted)
+        mqlua_connection_see(connection); /* at close it is too late to ask the host */
     if (peer && peer->connection.condemned && !run->observes)
         kept = settle(run, mqlua_carry_condemned(run));
     else if (!track(run))
@@ -481,6 +494,9 @@ bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *hos
         kept = settle(run, MQLUA_CARRIED_CONTINUE);
     else
         kept = step(run);
+    if (event != MQLUA_IN_CLOSE && env->outlives && connection->host) /* a close may have ended env */
+        mqlua_connection_see(
+            connection); /* what was spawned may ask when the host cannot be asked any more */
     connection->fresh = false;
     return kept;
 }
