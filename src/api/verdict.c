@@ -48,6 +48,7 @@ static void note_made(lua_State *L, mqlua_verdict_kind kind)
         return;
     made->count++;
     made->kind = kind;
+    made->task = mqlua_task_current(mqlua_vm_of(L));
     made->where[0] = '\0';
     if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "Sl", &ar))
         snprintf(made->where, sizeof made->where, "%s:%d", ar.short_src, ar.currentline);

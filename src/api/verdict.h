@@ -47,5 +47,6 @@ const char *mqlua_verdict_misplaced(mqlua_verdict_kind kind, mqlua_event event, 
 typedef struct mqlua_made {
     int count;
     mqlua_verdict_kind kind;
-    char where[128]; /* file:line of the last one */
+    mqlua_task *task; /* the one that made the last one: others run while a handler waits */
+    char where[128];  /* file:line of the last one */
 } mqlua_made;

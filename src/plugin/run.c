@@ -288,7 +288,7 @@ static bool commit(mqlua_run *run)
     return true;
 }
 
-static void returned(mqlua_run *run, const mqlua_end *end)
+static void returned(mqlua_run *run, const mqlua_task *task, const mqlua_end *end)
 {
     char error[600];
     const mqlua_verdict *verdict = NULL;
@@ -300,7 +300,7 @@ static void returned(mqlua_run *run, const mqlua_end *end)
             fail(run, error);
             return;
         }
-    } else if (run->state->made.count && !paused(run)) {
+    } else if (run->state->made.count && run->state->made.task == task) {
         warn_forgotten(run);
     }
     /* Writes first: a verdict of a handler whose writes cannot be stored does not count. */
@@ -320,7 +320,7 @@ static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     if (end->outcome == MQLUA_FAILED)
         fail(run, end->error);
     else
-        returned(run, end);
+        returned(run, task, end);
     if (!run->starting)
         step(run);
 }

@@ -19,7 +19,7 @@
 void mqlua_worker_update_wanted(mqlua_worker *worker)
 {
     unsigned wanted = worker->state ? worker->state->env.registry->wanted : 0;
-    if (!worker->state && worker->plugin->refuse)
+    if (!worker->state && !worker->plugin->settings->start_without_policy)
         wanted = MQLUA_BIT(MQLUA_IN_CONNECT);
     for (mqlua_state *old = worker->old; old; old = old->next)
         wanted |= old->env.registry->wanted;
@@ -206,8 +206,9 @@ static void load_policy(mqlua_worker *worker)
     worker->state = make_state(worker, bundle, worker->generation, &error);
     mqlua_bundle_unref(bundle);
     if (!worker->state) {
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: worker %d has no policy and answers connections "
-                  "with 421:", worker->number);
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: worker %d has no policy and %s:", worker->number,
+                  plugin->settings->start_without_policy ? "lets mail pass, as the settings say"
+                                                         : "answers connections with 421");
         mqlua_log_lines(&plugin->symbols, MQLUA_LOG_CRIT, error ? error : "not enough memory");
     }
     free(error);

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: MIT
+"""What each verdict does on the wire and to the message, at every event, before and after a wait."""
+
+import base64
+import shutil
+import time
+
+import pytest
+
+from mqlua import BUILD, MESSAGE, Host, wait_until
+from probe import Probe, delivering
+from sink import Sink
+
+HOLD = 0.3
+SETTINGS = {"hold": HOLD, "host": {"inbox": "mailerq"}}
+PAUSE = pytest.mark.parametrize("pause", ["", "mq.sleep(0.002) "], ids=["at-once", "after-sleep"])
+REFUSALS = pytest.mark.parametrize("call, line, closing", [
+    ('mq.reject(554, "5.7.9", "No thanks")', (554, ["5.7.9 No thanks"]), True),
+    ('mq.reject()', (550, ["5.7.1 Rejected by policy"]), True),
+    ('mq.tempfail(451, "4.3.9", "Later")', (451, ["4.3.9 Later"]), True),
+    ('mq.disconnect(421, "4.7.5", "Go")', (421, ["4.7.5 Go"]), False)], ids=["reject", "default", "tempfail", "disconnect"])
+
+
+@pytest.fixture(scope="module")
+def probe():
+    with Probe(settings=SETTINGS) as host:
+        yield host
+
+
+def refusal(client):
+    """Reads replies up to a 421, which ends every refusal."""
+    replies = [client.reply()]
+    while replies[-1][0] not in (421, 0):
+        replies.append(client.reply())
+    return replies
+
+
+# ---- refusals on the wire ----
+
+@PAUSE
+@REFUSALS
+@pytest.mark.parametrize("event", ["mailfrom", "rcptto"])
+def test_refusal_in_a_transaction(probe, event, pause, call, line, closing):
+    trial, client = probe.begin(**{event: pause + "return " + call})
+    with client:
+        if event == "rcptto":
+            client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+            client.send("RCPT TO:<one@example.com>\r\n")
+        else:
+            client.send(f"MAIL FROM:<{trial.name}@probe.example>\r\n")
+        assert refusal(client) == [line] + ([(421, ["4.7.0 Closing connection"])] if closing else [])
+
+
+@PAUSE
+@REFUSALS
+def test_refusal_at_connect(pause, call, line, closing):
+    with Host(policy=f'mq.on("smtp_in_connect", function() {pause} return {call} end)\n', settings=SETTINGS) as host:
+        with host.client() as client:
+            replies = refusal(client)
+        assert line in replies and replies[-1][0] == 421
+
+
+@PAUSE
+def test_refusal_at_secure(pause):
+    with Host(policy=f'mq.on("smtp_in_secure", function() {pause} return mq.reject() end)\n', settings=SETTINGS) as host:
+        with host.client() as client:
+            client.greet()
+            client.expect("STARTTLS", 220)
+            client.starttls()
+            client.send("EHLO client.example\r\n")
+            assert [code for code, _ in refusal(client)] == [550, 421]
+
+
+@PAUSE
+def test_disconnect_at_authenticate(pause):
+    policy = f'mq.on("smtp_in_authenticate", function() {pause} return mq.disconnect() end)\n'
+    with Host(policy=policy, settings=SETTINGS, knobs={"auth-by-symbol": "on"}) as host, host.client() as client:
+        client.greet()
+        assert client.command("AUTH PLAIN " + base64.b64encode(b"\0joe\0secret").decode()) == 421
+
+
+def test_refused_client_that_leaves(probe):
+    trial, client = probe.begin(rcptto="return mq.reject()")
+    with client:
+        client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+        client.send("RCPT TO:<one@example.com>\r\n")
+        refusal(client)
+    assert probe.run().codes[-1] == 221
+
+
+def test_nothing_is_said_while_held():
+    with Probe(settings={"hold": 5}) as host:
+        trial, client = host.begin(rcptto="return mq.reject()")
+        with client:
+            client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+            client.send("RCPT TO:<one@example.com>\r\n")
+            refusal(client)
+            client.send("NOOP\r\n")
+            client.socket.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                client.socket.recv(1)
+
+
+def test_hand_back_after_hold_stays_condemned(probe):
+    trial, client = probe.begin(rcptto="show(address.localpart) return mq.reject()", data="show('data')")
+    with client:
+        client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+        client.send("RCPT TO:<one@example.com>\r\n")
+        refusal(client)
+        client.send("RCPT TO:<two@example.com>\r\nDATA\r\n" + MESSAGE.decode() + ".\r\nQUIT\r\n")
+        while client.line() is not None:
+            pass  # whatever the host says once it has control again
+    assert trial.shown == [["one"]]
+    for message in trial.published:
+        assert message["mailerq-lua"]["verdict"] == "discard"
+
+
+def test_condemned_message_becomes_a_discard():
+    """With a host whose own 250 follows ours, the message comes although its recipient was refused."""
+    with Probe(settings={"hold": 0.05, "host": {"inbox": "mailerq"}}) as host:
+        trial, client = host.begin(rcptto="return mq.reject()")
+        with client:
+            client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+            client.send("RCPT TO:<one@example.com>\r\n")
+            refusal(client)
+            assert client.code() == 250
+            client.expect("DATA", 354)
+            client.send(b"X-Trial: " + trial.name.encode() + b"\r\n" + MESSAGE + b".\r\n")
+            assert client.code() == 250
+        [message] = host.inbox(1)
+    assert message["maxdelivertime"] < "2001"
+    assert message["mailerq-lua"] == {"verdict": "discard", "reason": "the connection was rejected", "generation": 1}
+
+
+@pytest.mark.parametrize("own_reply", ["suppress", "close"])
+def test_refusal_with_other_hosts(own_reply):
+    with Probe(settings=SETTINGS, knobs={"reply-after-send": own_reply}) as host:
+        trial, client = host.begin(rcptto="return mq.reject()")
+        with client:
+            client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+            client.send("RCPT TO:<one@example.com>\r\n")
+            assert [code for code, _ in refusal(client)] == [550, 421]
+
+
+def test_many_held_connections_are_bounded():
+    with Probe(settings={"hold": 60}) as host:
+        name = host.name({"mailfrom": "return mq.reject()"})
+        clients = []
+        for _ in range(1003):
+            client = host.client()
+            clients.append(client)
+            client.send(f"EHLO client.example\r\nMAIL FROM:<{name}@probe.example>\r\n")
+        for client in clients:
+            while client.code() != 421:
+                pass
+        assert clients[0].code() == 250  # the oldest went back to the host
+        for client in clients:
+            client.close()
+
+
+# ---- reply_after_send = never ----
+
+NEVER = {"host": {"reply_after_send": "never", "inbox": "mailerq"}}
+
+
+@pytest.fixture(scope="module")
+def never():
+    with Probe(settings=NEVER, knobs={"reply-after-send": "suppress"}) as host:
+        yield host
+
+
+@PAUSE
+def test_never_the_session_goes_on(never, pause):
+    trial, client = never.begin(rcptto=pause + "if address.localpart == 'bad' then return mq.reject(550, '5.1.1', 'No') end")
+    with client:
+        client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+        client.expect("RCPT TO:<bad@example.com>", 550)
+        client.expect("RCPT TO:<good@example.com>", 250)
+        client.expect("DATA", 354)
+        client.send(b"X-Trial: " + trial.name.encode() + b"\r\n" + MESSAGE + b".\r\n")
+        assert client.code() == 250
+        client.expect("QUIT", 221)
+    wait_until(lambda: trial.published, "the message")
+    good = [message for message in trial.published if "maxdelivertime" not in message]
+    assert [message["recipient"] for message in good] == ["good@example.com"]
+
+
+@PAUSE
+def test_never_reject_in_data(never, pause):
+    trial = never.run(data="if #chunk > 0 and not connection.transaction.vars.done then "
+                           "connection.transaction.vars.done = true " + pause + "return mq.reject(554, '5.6.0', 'No') end")
+    assert trial.replies[3][0] == 554
+    assert all(message["mailerq-lua"]["verdict"] == "discard" for message in trial.published)
+
+
+def test_reject_in_data_needs_never(probe):
+    trial = probe.run(data="return mq.reject()")
+    assert trial.codes == [250, 250, 354, 250, 221]
+    probe.wait_stderr("mq.reject cannot be returned from smtp_in_data "
+                      r"\(use mq.discard or mq.quarantine in smtp_in_message\)")
+
+
+# ---- verdicts at the wrong event ----
+
+WRONG = {
+    "smtp_in_connect": ["accept()", "deny()", "discard()", "quarantine('a@b.c')", "hold()"],
+    "smtp_in_authenticate": ["reject()", "tempfail()", "discard()", "quarantine('a@b.c')", "hold()"],
+    "smtp_in_message": ["accept()", "deny()", "reject()", "tempfail()", "disconnect()", "hold()"],
+    "smtp_out_data": ["accept()", "deny()", "reject()", "disconnect()", "discard()", "quarantine('a@b.c')"],
+}
+INSTEAD = {
+    "smtp_in_connect": "use mq.reject, mq.tempfail or mq.disconnect",
+    "smtp_in_authenticate": "use mq.accept, mq.deny or mq.disconnect",
+    "smtp_in_message": "use mq.discard or mq.quarantine in smtp_in_message",
+    "smtp_out_data": "use mq.hold",
+}
+
+
+@pytest.mark.parametrize("event", WRONG)
+def test_wrong_verdict_names_the_right_one(event):
+    lines = "".join(f"try('{event}', mq.{call})\n" for call in WRONG[event])
+    policy = f"""
+    local function try(event, verdict)
+      local ok, message = pcall(mq.on, event, print, {{on_error = verdict}})
+      mq.log.info("<%s>", message)
+    end
+    {lines}"""
+    with Host(policy=policy, settings=SETTINGS) as host:
+        text = host.stderr
+    for call in WRONG[event]:
+        name = "mq." + call.split("(")[0]
+        assert f"on_error: {name} cannot be returned from {event} ({INSTEAD[event]}); it belongs to " in text
+
+
+@PAUSE
+def test_wrong_verdict_returned(probe, pause):
+    trial = probe.run(message=pause + "message:tag('x') return mq.reject()")
+    assert trial.codes[-1] == 221
+    probe.wait_stderr("mq.reject cannot be returned from smtp_in_message")
+    [message] = wait_until(lambda: trial.published, "the message")
+    assert "tags" not in message
+
+
+@PAUSE
+def test_verdict_of_an_observer_is_ignored(pause):
+    policy = f'mq.on("smtp_in_close", function() {pause} return mq.reject() end)\n'
+    with Host(policy=policy, settings=SETTINGS) as host:
+        host.send()
+        host.wait_stderr("a verdict was ignored: mq.reject cannot be returned from smtp_in_close "
+                         r"\(this event only observes: return nothing\)")
+
+
+@pytest.mark.parametrize("value, kind", [("true", "boolean"), ("'reject'", "string"), ("{}", "table"), ("connection", "userdata")])
+def test_something_else_returned(probe, value, kind):
+    assert probe.run(rcptto=f"return {value}").codes[-1] == 221
+    probe.wait_stderr(f"returned a {kind}: return a verdict")
+    time.sleep(0.3)  # the log of failures is limited in rate
+
+
+# ---- done, complete, rerun ----
+
+TWO = """
+mq.on("smtp_in_rcptto", function(connection, address)
+  %s
+  mq.log.info("<first>")
+  return %s
+end)
+mq.on("smtp_in_rcptto", function(connection, address) mq.log.info("<second>") end)
+"""
+
+
+def order(tmp_path, policy, name="z.so", knobs=None):
+    """One refused recipient with a plugin that refuses it as well, loaded before (a.so) or after ours (z.so)."""
+    other = tmp_path / name
+    shutil.copy(BUILD / "plugins" / "answer.so", other)
+    with Host(policy=policy, plugins=[BUILD / "mailerq-lua.so", other], knobs=knobs) as host:
+        with host.client() as client:
+            client.greet()
+            client.expect("MAIL FROM:<a@example.org>", 250)
+            code = client.command("RCPT TO:<no@example.com>")
+            client.send("QUIT\r\n")
+            while client.line() is not None:
+                pass
+    return code, host.stderr.count("<first>"), host.stderr.count("<second")
+
+
+@PAUSE
+def test_done_lets_the_next_plugin_go_on(pause, tmp_path):
+    assert order(tmp_path, TWO % (pause, "mq.done()")) == (550, 1, 0)
+
+
+@PAUSE
+def test_complete_skips_the_next_plugin(pause, tmp_path):
+    assert order(tmp_path, TWO % (pause, "mq.complete()")) == (250, 1, 0)
+
+
+@PAUSE
+@pytest.mark.parametrize("name", ["a.so", "z.so"])
+def test_rerun_works_once(pause, name, tmp_path):
+    assert order(tmp_path, TWO % (pause, "mq.rerun()"), name) == (550, 2, 0)
+
+
+@pytest.mark.parametrize("hand_back", ["inline", "deferred"])
+def test_rerun_then_something_else(hand_back, tmp_path):
+    policy = """
+    mq.on("smtp_in_rcptto", function(connection)
+      mq.log.info("<first>")
+      connection.vars.n = (connection.vars.n or 0) + 1
+      if connection.vars.n == 1 then return mq.rerun() end
+      mq.log.info("<second %d>", #connection.transaction.recipients)
+      return mq.complete()
+    end)"""
+    assert order(tmp_path, policy, knobs={"continue": hand_back}) == (250, 2, 1)
+
+
+@PAUSE
+@pytest.mark.parametrize("verdict", ["done", "complete", "rerun"])
+def test_at_every_event(verdict, pause):
+    events = ["connect", "secure", "authenticate", "mailfrom", "rcptto", "data", "message"]
+    policy = "".join(f"""
+    mq.on("smtp_in_{event}", function()
+      {pause} mq.log.info("<{event}>") return mq.{verdict}() end{', {chunks = true}' if event == "data" else ''})"""
+                     for event in events)
+    with Host(policy=policy, knobs={"data": "whole"}) as host:
+        with host.client() as client:
+            client.greet()
+            client.expect("STARTTLS", 220)
+            client.starttls()
+            client.expect("EHLO client.example", 250)
+            assert client.command("AUTH PLAIN " + base64.b64encode(b"\0joe\0secret").decode()) == 535
+            client.begin()
+            client.send(MESSAGE + b".\r\n")
+            assert client.code() == 250
+        host.inbox(1)
+        for event in events:
+            assert host.stderr.count(f"<{event}>") == (2 if verdict == "rerun" else 1), event
+
+
+# ---- authenticate ----
+
+@PAUSE
+@pytest.mark.parametrize("code, reply", [("return mq.accept()", 235), ("return mq.deny()", 535), ("", 535),
+                                         ("error('broken')", 535), ("return mq.done()", 535)])
+def test_authenticate(pause, code, reply):
+    policy = f'mq.on("smtp_in_authenticate", function() {pause} {code} end)\n'
+    with Host(policy=policy, knobs={"auth-by-symbol": "on"}) as host, host.client() as client:
+        client.greet()
+        assert client.command("AUTH PLAIN " + base64.b64encode(b"\0joe\0secret").decode()) == reply
+        assert "secret" not in host.stderr
+
+
+# ---- discard and quarantine ----
+
+@PAUSE
+def test_discard(probe, pause):
+    trial = probe.run(message=pause + "return mq.discard('spam')")
+    [message] = wait_until(lambda: trial.published, "the message")
+    assert message["maxdelivertime"] < "2001"
+    assert message["dsn"]["notify"] == "NEVER"
+    assert {name: message["queues"][name] for name in ("success", "failure", "retry", "dsn")} == \
+        dict.fromkeys(("success", "failure", "retry", "dsn"))
+    assert message["mailerq-lua"] == {"verdict": "discard", "reason": "spam", "generation": 1}
+    assert message["recipient"] == "one@example.com"
+
+
+def test_discard_keeps_the_results_queue(probe):
+    trial = probe.run(message="message.json.queues = {results = 'audit', failure = 'f'} message.json.dsn = {envelope = 'a@b.c'} "
+                              "return mq.discard('spam')")
+    [message] = wait_until(lambda: trial.published, "the message")
+    assert message["queues"]["results"] == "audit" and message["queues"]["failure"] is None
+    assert message["dsn"] == {"envelope": "a@b.c", "notify": "NEVER"}
+
+
+def test_discard_needs_the_setting():
+    policy = 'mq.on("smtp_in_message", function() return mq.discard("x") end)\nlocal d = mq.discard("x")\n'
+    host = Host(policy=policy, start=False)
+    with pytest.raises(AssertionError):
+        host.start()
+    with host:
+        assert host.wait_end() != 0
+    assert '"inbox": "mailerq"' in host.stderr
+
+
+@PAUSE
+def test_quarantine(probe, pause):
+    trial = probe.run(message=pause + "message.json.pool = 'p' message.json.ips = {'192.0.2.1'} message:tag('mine') "
+                              "return mq.quarantine('jail@example.net', 'virus')")
+    [message] = wait_until(lambda: trial.published, "the message")
+    assert message["recipient"] == "jail@example.net"
+    assert message["mailerq-lua"] == {"verdict": "quarantine", "reason": "virus", "generation": 1,
+                                      "recipient": "one@example.com"}
+    assert message["tags"] == ["mine", "quarantine"]
+    assert message["dsn"]["notify"] == "NEVER"
+    assert not {"smarthost", "pool", "ips", "maxdelivertime"} & set(message)
+
+
+# ---- hold ----
+
+@PAUSE
+def test_hold_until_the_remote_closes(pause):
+    policy = f'mq.on("smtp_out_data", function() {pause} return mq.hold("not now") end)\n'
+    with Sink() as sink, delivering(policy, [{}], "--out-timeout", 60, sink=sink) as host:
+        wait_until(lambda: sink.sessions and "RCPT" in " ".join(sink.sessions[0].commands), "the delivery to begin")
+        time.sleep(0.3)
+        sink.hang_up()
+        [result] = host.results(1)
+        assert result["results"][-1]["result"] != "accepted"
+        assert not sink.messages
