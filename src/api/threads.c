@@ -55,12 +55,12 @@ static void deliver(mqlua_post *post)
 {
     mqlua_job *job = (mqlua_job *)(void *)((char *)post - offsetof(mqlua_job, post));
     pthread_mutex_lock(&job->threads->lock);
-    bool wanted = job->loop != NULL;
+    bool cancelled = job->cancelled;
     pthread_mutex_unlock(&job->threads->lock);
-    if (wanted)
-        job->done(job);
-    else
+    if (cancelled)
         job->drop(job);
+    else
+        job->done(job);
 }
 
 /* With the lock held, which it gives up while the job works. Posting with the lock held is what makes detach
@@ -75,15 +75,17 @@ static void run(mqlua_threads *threads, mqlua_job *job)
     job->work(job);
     pthread_mutex_lock(&threads->lock);
     list_remove(&threads->running, job);
-    if (job->loop) {
+    if (job->cancelled) {
+        pthread_mutex_unlock(&threads->lock);
+        job->drop(job);
+        pthread_mutex_lock(&threads->lock);
+    } else if (job->loop) {
         job->state = MQLUA_JOB_POSTED;
         job->post.run = deliver;
         mqlua_loop_post(job->loop, &job->post);
-        return;
+    } else {
+        job->state = MQLUA_JOB_LEFT;
     }
-    pthread_mutex_unlock(&threads->lock);
-    job->drop(job);
-    pthread_mutex_lock(&threads->lock);
 }
 
 static void *helper(void *arg)
@@ -136,6 +138,7 @@ bool mqlua_threads_submit(mqlua_threads *threads, mqlua_loop *loop, mqlua_job *j
     }
     job->threads = threads;
     job->loop = loop;
+    job->cancelled = false;
     job->state = MQLUA_JOB_QUEUED;
     list_add(&threads->queue, job);
     threads->queued++;
@@ -148,51 +151,33 @@ void mqlua_job_cancel(mqlua_job *job)
 {
     mqlua_threads *threads = job->threads;
     pthread_mutex_lock(&threads->lock);
-    bool queued = job->state == MQLUA_JOB_QUEUED;
-    job->loop = NULL; /* running or posted: whoever has it drops it */
-    if (queued) {
+    bool ours = job->state == MQLUA_JOB_QUEUED || job->state == MQLUA_JOB_LEFT;
+    job->cancelled = true; /* running or posted: whoever has it drops it */
+    if (job->state == MQLUA_JOB_QUEUED) {
         list_remove(&threads->queue, job);
         threads->queued--;
     }
     pthread_mutex_unlock(&threads->lock);
-    if (queued)
+    if (ours)
         job->drop(job);
-}
-
-/* Takes queued jobs (of loop; NULL: all) out of the queue. With the lock held. */
-static mqlua_job *take_queued(mqlua_threads *threads, const mqlua_loop *loop)
-{
-    mqlua_job *taken = NULL;
-    for (mqlua_job *job = threads->queue.first, *next; job; job = next) {
-        next = job->next;
-        if (loop && job->loop != loop)
-            continue;
-        list_remove(&threads->queue, job);
-        threads->queued--;
-        job->next = taken;
-        taken = job;
-    }
-    return taken;
-}
-
-static void drop_all(mqlua_job *job)
-{
-    while (job) {
-        mqlua_job *next = job->next;
-        job->drop(job);
-        job = next;
-    }
 }
 
 void mqlua_threads_detach(mqlua_threads *threads, mqlua_loop *loop)
 {
     pthread_mutex_lock(&threads->lock);
-    mqlua_job *taken = take_queued(threads, loop);
+    for (mqlua_job *job = threads->queue.first, *next; job; job = next) {
+        next = job->next;
+        if (job->loop != loop)
+            continue;
+        list_remove(&threads->queue, job);
+        threads->queued--;
+        job->loop = NULL;
+        job->state = MQLUA_JOB_LEFT;
+    }
     for (mqlua_job *job = threads->running.first; job; job = job->next)
         if (job->loop == loop)
             job->loop = NULL;
     pthread_mutex_unlock(&threads->lock);
-    drop_all(taken);
 }
 
 void mqlua_threads_free(mqlua_threads *threads)
@@ -201,12 +186,17 @@ void mqlua_threads_free(mqlua_threads *threads)
         return;
     pthread_mutex_lock(&threads->lock);
     threads->stop = true;
-    mqlua_job *taken = take_queued(threads, NULL);
+    mqlua_job *left = threads->queue.first;
+    threads->queue = (job_list){0};
     for (mqlua_job *job = threads->running.first; job; job = job->next)
-        job->loop = NULL;
+        job->cancelled = true;
     pthread_cond_broadcast(&threads->work);
     pthread_mutex_unlock(&threads->lock);
-    drop_all(taken);
+    while (left) {
+        mqlua_job *next = left->next;
+        left->drop(left);
+        left = next;
+    }
     for (size_t i = 0; i < threads->count; i++)
         pthread_join(threads->threads[i], NULL);
     pthread_cond_destroy(&threads->work);

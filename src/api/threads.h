@@ -8,9 +8,10 @@
  *
  * Who owns a job: from submit on the pool, until exactly one of these was called:
  *   done   on the worker's thread, from its loop, after work;
- *   drop   when nobody wants the result any more (mqlua_job_cancel, mqlua_threads_detach,
- * mqlua_threads_free): at once on the caller's thread, or on the helper when it is working on it just then.
- * Afterwards the pool does not know the job; done and drop may free it.
+ *   drop   after mqlua_job_cancel: at once on the caller's thread, or later on the helper that is working on
+ * it just then, or in the loop. Also from mqlua_threads_free for what nobody cancelled. Afterwards the pool
+ * does not know the job; done and drop may free it. Whoever submits a job therefore either gets done, or
+ * cancels it.
  */
 
 #include "mq/loop.h"
@@ -26,8 +27,9 @@ typedef struct mqlua_job {
     void (*done)(struct mqlua_job *job);
     void (*drop)(struct mqlua_job *job); /* any thread */
     mqlua_threads *threads;
-    mqlua_loop *loop; /* NULL: nobody wants the result */
-    enum { MQLUA_JOB_NEW, MQLUA_JOB_QUEUED, MQLUA_JOB_RUNNING, MQLUA_JOB_POSTED } state;
+    mqlua_loop *loop; /* NULL: it is gone */
+    enum { MQLUA_JOB_NEW, MQLUA_JOB_QUEUED, MQLUA_JOB_RUNNING, MQLUA_JOB_POSTED, MQLUA_JOB_LEFT } state;
+    bool cancelled;
     mqlua_post post;
     struct mqlua_job *next, *prev; /* in the queue, or among the running ones */
 } mqlua_job;
@@ -35,17 +37,19 @@ typedef struct mqlua_job {
 /* A pool without threads yet. NULL when memory is out. Owned by the caller. */
 mqlua_threads *mqlua_threads_new(void);
 
-/* Drops what is queued, waits for what runs, joins the threads. No loop may still have jobs. */
+/* Drops what is queued, waits for what runs, joins the threads. All loops must be detached, and their jobs
+ * done or cancelled. */
 void mqlua_threads_free(mqlua_threads *threads);
 
 /* Queues job, whose result goes to loop. Thread: loop's. False, and the job is still the caller's, when the
  * queue is full or there is no thread and none can be started. */
 bool mqlua_threads_submit(mqlua_threads *threads, mqlua_loop *loop, mqlua_job *job);
 
-/* Nobody wants the result of a job that was submitted and not yet done or dropped: drop is called, now or
- * later. Thread: that of the job's loop. */
+/* Nobody wants the result of a job that was submitted and is not yet done: drop is called, now or later.
+ * Thread: that of the job's loop, before or after mqlua_threads_detach. */
 void mqlua_job_cancel(mqlua_job *job);
 
-/* A worker ends: drops its jobs, without waiting for those that run. No post to loop begins after it
- * returned, so the loop may then be freed (which delivers what was posted before). Thread: loop's. */
+/* A worker ends: no post to loop begins after this returned, so that the loop may be freed (which delivers
+ * what was posted before). It does not wait for jobs that run. Jobs that were not posted are never done; they
+ * are there until they are cancelled. Thread: loop's. */
 void mqlua_threads_detach(mqlua_threads *threads, mqlua_loop *loop);

@@ -127,7 +127,7 @@ static void exhaust(bool (*work)(char **error), bool may_succeed)
     assert_true(n > 3);
 }
 
-static char folder[] = "/tmp/mqlua-alloc-XXXXXX";
+static char folder[] = P_tmpdir "/mqlua-alloc-XXXXXX";
 static char entry_path[64], kept_path[64];
 
 static bool use_bundle(char **error)

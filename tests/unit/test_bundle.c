@@ -46,7 +46,7 @@ static void put(const char *name, const char *text)
 static int make_root(void **state)
 {
     umask(022);
-    strcpy(root, "/tmp/mqlua-bundle-XXXXXX");
+    strcpy(root, P_tmpdir "/mqlua-bundle-XXXXXX");
     return mkdtemp(root) ? 0 : -1;
 }
 
@@ -123,7 +123,7 @@ static void contents(void **state)
 static void data_files(void **state)
 {
     char *error = NULL;
-    char outside[] = "/tmp/mqlua-outside-XXXXXX";
+    char outside[] = P_tmpdir "/mqlua-outside-XXXXXX";
     int fd = mkstemp(outside);
     assert_int_equal(write(fd, "out\0side", 8), 8);
     close(fd);

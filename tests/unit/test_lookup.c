@@ -148,7 +148,7 @@ static void put(const char *folder, const char *name, const char *text)
 
 static void in_lua(void **state)
 {
-    char folder[] = "/tmp/mqlua-lookup-XXXXXX", path[128], command[128];
+    char folder[] = P_tmpdir "/mqlua-lookup-XXXXXX", path[128], command[128];
     void (*parts[])(lua_State *) = {mqlua_lookup_open, mqlua_cidr_open, mqlua_clock_open, mqlua_logging_open,
                                     NULL};
     assert_non_null(mkdtemp(folder));

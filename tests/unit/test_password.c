@@ -155,7 +155,12 @@ static void given_up(void **state)
     for (int i = 0; i < 10; i++)
         start(vm, "return tostring(mq.password.verify('x', " HASH "))");
     mqlua_vm_free(vm);
+    /* The other way round: the worker's loop is detached first. */
+    vm = script_vm(&env, parts);
+    for (int i = 0; i < 10; i++)
+        start(vm, "return tostring(mq.password.verify('x', " HASH "))");
     mqlua_threads_detach(env.threads, env.loop);
+    mqlua_vm_free(vm);
     mqlua_loop_free(env.loop);
     mqlua_threads_free(env.threads);
 }

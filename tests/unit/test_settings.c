@@ -210,7 +210,7 @@ static void nul_bytes(void **state)
 
 static char *temporary(const char *text)
 {
-    char *path = strdup("/tmp/mqlua-settings-XXXXXX");
+    char *path = strdup(P_tmpdir "/mqlua-settings-XXXXXX");
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));

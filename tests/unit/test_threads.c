@@ -123,24 +123,38 @@ static void cancelled(void **state)
     sem_destroy(&gate);
 }
 
-/* The loop goes while jobs run: nobody waits for them, and they find nobody to post to. */
+/* The loop goes while jobs run: nobody waits for them, and they find nobody to post to. Whoever submitted
+ * them may cancel them before or after that, while they run or when they have worked. */
 static void worker_goes(void **state)
 {
-    sem_t gate;
-    sem_init(&gate, 0, 0);
-    mqlua_threads *threads = mqlua_threads_new();
-    mqlua_loop *loop = fake_loop();
-    for (int i = 0; i < 20; i++)
-        assert_true(mqlua_threads_submit(threads, loop, &make(&gate)->job));
-    mqlua_threads_detach(threads, loop);
-    mqlua_loop_free(loop);
-    for (int i = 0; i < 20; i++)
-        sem_post(&gate);
-    mqlua_threads_free(threads);
-    assert_int_equal(dropped, 20);
-    assert_int_equal(done, 0);
-    assert_true(worked <= 4);
-    sem_destroy(&gate);
+    for (int order = 0; order < 3; order++) {
+        sem_t gate;
+        mqlua_job *jobs[20];
+        reset(NULL);
+        sem_init(&gate, 0, 0);
+        mqlua_threads *threads = mqlua_threads_new();
+        mqlua_loop *loop = fake_loop();
+        for (int i = 0; i < 20; i++) {
+            jobs[i] = &make(&gate)->job;
+            assert_true(mqlua_threads_submit(threads, loop, jobs[i]));
+        }
+        for (int i = 0; order == 0 && i < 20; i++)
+            mqlua_job_cancel(jobs[i]);
+        mqlua_threads_detach(threads, loop);
+        mqlua_loop_free(loop);
+        if (order == 2)
+            for (int i = 0; i < 20; i++)
+                sem_post(&gate);
+        for (int i = 0; order > 0 && i < 20; i++)
+            mqlua_job_cancel(jobs[i]);
+        for (int i = 0; order < 2 && i < 20; i++)
+            sem_post(&gate);
+        mqlua_threads_free(threads);
+        assert_int_equal(dropped, 20);
+        assert_int_equal(done, 0);
+        assert_true(worked <= 4);
+        sem_destroy(&gate);
+    }
 }
 
 static void full(void **state)
@@ -185,20 +199,27 @@ static void *worker(void *arg)
     churn *c = arg;
     for (int round = 0; round < 100; round++) {
         mqlua_loop *loop = mqlua_loop_new(&fake_symbols, NULL, 1, 2);
-        mqlua_job *kept = NULL;
+        mqlua_job *jobs[5];
+        int count = 0;
         if (!loop)
             return arg;
         for (int i = 0; i < 5; i++) {
             task *t = make(NULL);
             t->ended = c->ended;
             t->job.done = t->job.drop = count_end;
-            if (mqlua_threads_submit(c->threads, loop, &t->job)) {
-                atomic_fetch_add(c->submitted, 1);
-                kept = i == 2 ? &t->job : kept;
-            }
+            if (mqlua_threads_submit(c->threads, loop, &t->job))
+                jobs[count++] = &t->job;
+            else
+                free(t);
         }
-        if (kept)
-            mqlua_job_cancel(kept); /* the loop never turns, so it cannot be done yet */
+        atomic_fetch_add(c->submitted, count);
+        /* The loop never turns, so none can be done yet. */
+        for (int i = 0; i < count; i += 2)
+            mqlua_job_cancel(jobs[i]);
+        if (round % 2)
+            mqlua_threads_detach(c->threads, loop);
+        for (int i = 1; i < count; i += 2)
+            mqlua_job_cancel(jobs[i]);
         mqlua_threads_detach(c->threads, loop);
         mqlua_loop_free(loop);
     }
