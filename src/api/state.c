@@ -33,7 +33,7 @@ static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, ui
     state->env.made = &state->made;
     state->env.clocks = NULL;
     state->env.registry = mqlua_registry_new(proto->settings);
-    if (phase == MQLUA_CHECKING && !loop)
+    if (!loop) /* what the policy starts at its top level, in every state, is not an error */
         state->env.loop = state->own_loop = mqlua_loop_new(NULL, NULL, 0, 0);
     return state;
 }
@@ -43,7 +43,7 @@ mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint6
 {
     *error = NULL;
     mqlua_state *state = state_alloc(proto, bundle, generation, loop, phase);
-    if (!state || !state->env.registry || (phase == MQLUA_CHECKING && !state->env.loop))
+    if (!state || !state->env.registry || !state->env.loop)
         return fail(state, error);
     state->env.vm = mqlua_vm_new(&proto->settings->limits);
     if (!state->env.vm)
@@ -55,8 +55,10 @@ mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint6
     if (!mqlua_load_compile(state->env.vm, bundle, error) || !mqlua_load_run(state->env.vm, bundle, error))
         return fail(state, error);
     mqlua_vm_set_budget(state->env.vm, proto->settings->limits.budget);
-    if (phase == MQLUA_LOADING)
+    if (phase == MQLUA_LOADING) {
         state->env.phase = MQLUA_SERVING;
+        state->env.loop = loop; /* without one, handlers are told so instead of waiting for ever */
+    }
     return state;
 }
 

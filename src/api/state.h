@@ -11,7 +11,7 @@
 typedef struct mqlua_state {
     mqlua_env env;
     mqlua_made made;
-    mqlua_loop *own_loop; /* of a scratch state: its timers never fire */
+    mqlua_loop *own_loop; /* of a state without one, for loading: its timers never fire */
     size_t users;         /* connections pinned to it and runs in it */
     struct mqlua_state *next;
 } mqlua_state;

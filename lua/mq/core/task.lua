@@ -38,5 +38,5 @@ function print(...)
   for i = 1, select("#", ...) do
     words[i] = tostring((select(i, ...)))
   end
-  print_line("%s", concat(words, "\t"))
+  return print_line("%s", concat(words, "\t")) -- a tail call: the log line names the caller's place
 end
