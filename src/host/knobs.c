@@ -24,8 +24,8 @@ struct knob {
 static const struct knob knobs_table[] = {
     KNOB("api", api, "version of the plugin API", "5.6.5", "5.0", "4.1", "4.0", "3.0"),
     KNOB("spelling", spelling, "names of the exported functions", "camel", "pascal", "both"),
-    KNOB("auth-by-symbol", auth_by_symbol_off, "a plugin with mq_smtp_in_authenticate makes AUTH mandatory",
-         "on", "off"),
+    KNOB("auth-by-symbol", auth_by_symbol, "a plugin with mq_smtp_in_authenticate makes AUTH mandatory",
+         "off", "on"),
     KNOB("init", init, "when mq_initialize is called", "each", "after-all"),
     KNOB("fork", fork, "when the process goes to a child", "after-init", "off", "before-init"),
     KNOB("ctx-init", ctx_init_main, "thread of mq_context_*", "workers", "main"),

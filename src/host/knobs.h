@@ -33,7 +33,7 @@ struct host_knobs {
     int json_hidden; /* the same: the JSON library is not visible to plugins */
     int decoys;      /* the same: exports lua_newstate and the like, which abort */
     int api_version; /* what mq_version has to return */
-    int auth_by_symbol_off;
+    int auth_by_symbol;
     int init;          /* enum host_init */
     int fork;          /* enum host_fork */
     int ctx_init_main; /* context callbacks on the main thread */

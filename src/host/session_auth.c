@@ -21,7 +21,7 @@ bool host_session_auth_offered(const struct host_session *session)
 bool host_session_auth_required(const struct host_session *session)
 {
     const struct host *host = session->worker->host;
-    return !host->knobs.auth_by_symbol_off && host_chain_wanted(host, HOST_EVENT_AUTHENTICATE);
+    return host->knobs.auth_by_symbol && host_chain_wanted(host, HOST_EVENT_AUTHENTICATE);
 }
 
 static void wipe(char **text, size_t *size)
