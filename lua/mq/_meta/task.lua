@@ -26,7 +26,7 @@ function mq.spawn(fn) end
 
 ---@class mq.result
 ---@field ok boolean
----@field value any the first result; or the error's text, or "cancelled"
+---@field value any the first result; or what was raised, or "cancelled"
 ---@field [1] boolean
 ---@field [2] any
 

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Who may include whom, and what the built objects export and need.
+
+usage: tests/unit/includes.py [BUILD]    (default: $MQLUA_BUILD, else build/release)
+
+Prints every breach and exits with 1, or with 0 when there is none.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SRC = ROOT / "src"
+
+# Folder of src: the folders whose headers it may include besides its own.
+ALLOWED = {
+    "mq": [],
+    "vm": [],
+    "json": ["vm"],
+    "policy": ["vm"],
+    "api": ["mq", "vm", "json", "policy"],
+    "plugin": ["api", "mq", "vm", "json", "policy"],
+    "host": [],
+    "cli": ["host", "policy", "api"],
+}
+
+LUA = {"lua.h", "lauxlib.h", "lualib.h", "luajit.h"}
+PROBE = "src/mq/probe.c"  # the one file of the plugin that sees a mailerq.h, for its constants alone
+NO_LUA = ["mq", "host"]
+NO_HOST = ["vm", "json", "policy"]  # not a word of MQ_*
+VENDOR = ["host", "cli"]            # may include mailerq.h; the plugin finds everything at run time
+
+EVENTS = """version initialize cleanup context_initialize context_cleanup smtp_in_connect smtp_in_secure
+smtp_in_authenticate smtp_in_mailfrom smtp_in_rcptto smtp_in_data smtp_in_message smtp_in_close smtp_out_data
+smtp_out_sent""".split()
+
+breaches = []
+
+
+def breach(where, what):
+    breaches.append(f"{where}: {what}")
+
+
+def code(text):
+    """C without comments and strings (those of #include lines stay)."""
+    pattern = r"/\*.*?\*/|//[^\n]*|^[ \t]*#[ \t]*include[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])+'"
+    return re.sub(pattern, lambda m: m.group(0) if m.group(0).lstrip().startswith("#") else " ", text,
+                  flags=re.DOTALL | re.MULTILINE)
+
+
+def check_include(path, folder, name, quoted):
+    where = f"{path.relative_to(ROOT)} includes {name}"
+    if name in LUA and folder in NO_LUA:
+        breach(where, f"src/{folder} knows no Lua")
+    if name.endswith("mailerq.h"):
+        if folder not in VENDOR and str(path.relative_to(ROOT)) != PROBE:
+            breach(where, f"only {', '.join('src/' + f for f in VENDOR)} and {PROBE} may")
+        return
+    if not quoted or name.startswith("mailerq-lua/"):
+        return
+    other = name.split("/")[0]
+    if other not in ALLOWED or not (SRC / name).exists():
+        breach(where, "headers of the project are included by their path from src")
+    elif other != folder and other not in ALLOWED[folder]:
+        breach(where, f"src/{folder} must not know src/{other}")
+
+
+def check_sources():
+    folders = {path.name for path in SRC.iterdir() if path.is_dir()}
+    for folder in sorted(folders - set(ALLOWED) - {"modules"}):
+        breach(f"src/{folder}", "is not in the table of who may include whom")
+    files = [path for folder in ALLOWED for path in sorted((SRC / folder).rglob("*.[ch]"))]
+    assert len(files) > 100, "the sources were not found"
+    for path in files:
+        folder = path.relative_to(SRC).parts[0]
+        text = code(path.read_text())
+        for quote, name in re.findall(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"]+)[>\"]", text, re.MULTILINE):
+            check_include(path, folder, name, quote == '"')
+        if folder in NO_HOST:
+            for name in sorted(set(re.findall(r"\bMQ_\w+", text))):
+                breach(path.relative_to(ROOT), f"src/{folder} knows no {name}")
+
+
+def symbols(path, kind):
+    """Names in the dynamic symbol table; kind: defined or undefined."""
+    output = subprocess.run(["nm", "-D", f"--{kind}-only", str(path)], check=True, capture_output=True, text=True)
+    return {line.split()[-1].split("@")[0] for line in output.stdout.splitlines()}
+
+
+def check_plugin(path, events):
+    exported = symbols(path, "defined")
+    wanted = {f"mq_{event}" for event in events}
+    for name in sorted(exported - wanted):
+        breach(path.name, f"exports {name}")
+    for name in sorted(wanted - exported):
+        breach(path.name, f"does not export {name}")
+    for name in sorted(symbols(path, "undefined")):
+        if name.startswith("MQ_"):
+            breach(path.name, f"needs {name} to be loaded: it must be looked up at run time")
+
+
+def check_program(path):
+    exported = symbols(path, "defined")
+    # Copies of variables that shared libraries define, which the linker puts into the program.
+    own = {name for name in exported if not name.startswith("_") and name not in COPIED}
+    if not own:
+        breach(path.name, "exports nothing")
+    for name in sorted(own):
+        if not name.startswith("MQ_"):
+            breach(path.name, f"exports {name}")
+
+
+COPIED = {"stderr", "stdout", "stdin", "environ", "optarg", "optind", "opterr", "optopt"}
+
+
+def check_objects(build):
+    check_plugin(build / "mailerq-lua.so", EVENTS)
+    check_plugin(build / "mailerq-lua-noauth.so", [event for event in EVENTS if event != "smtp_in_authenticate"])
+    for path in sorted(build.glob("mqlua*")):
+        # mqlua-decoys exports functions of Lua on purpose, to show that the plugin does not land in them.
+        if path.name != "mqlua-decoys" and os.access(path, os.X_OK) and path.is_file():
+            check_program(path)
+
+
+def main():
+    build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("MQLUA_BUILD", ROOT / "build/release"))
+    check_sources()
+    check_objects(build.resolve())
+    for line in breaches:
+        print(line)
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
