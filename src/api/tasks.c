@@ -117,15 +117,17 @@ static void leave_list(mqlua_spawned *job)
     job->list = NULL;
 }
 
-/* The handle's own table holds ok and value; both places exist, so that storing cannot fail. */
+/* The handle's own table holds ok and value; both places exist, so that storing cannot fail. The value is what the
+ * function returned first or raised. */
 static void keep_result(lua_State *L, mqlua_spawned *job, const mqlua_end *end)
 {
+    int value = end->outcome == MQLUA_DONE ? end->nresults : end->co != NULL;
     lua_rawgeti(L, LUA_REGISTRYINDEX, job->anchor);
     lua_getfenv(L, -1);
     lua_pushboolean(L, end->outcome == MQLUA_DONE);
     lua_rawseti(L, -2, 1);
-    if (end->outcome == MQLUA_DONE && end->nresults) {
-        lua_pushvalue(end->co, -end->nresults);
+    if (value) {
+        lua_pushvalue(end->co, -value);
         lua_xmove(end->co, L, 1);
         lua_rawseti(L, -2, 2);
     }
@@ -158,12 +160,13 @@ static void wake_waiters(mqlua_spawned *job)
 }
 
 /* Nobody may ever ask for the error of a task that nobody waits for: it goes to the log. */
-static void keep_error(mqlua_spawned *job, const char *text)
+static void keep_error(mqlua_spawned *job, const mqlua_end *end)
 {
-    error_text e = {job, text};
+    error_text e = {job, end->error};
     if (!job->links)
-        mqlua_report(job->env, "a spawned task failed", text);
-    mqlua_vm_setup(job->env->vm, store_error, &e, NULL);
+        mqlua_report(job->env, "a spawned task failed", end->error);
+    if (!end->co) /* it did not raise itself */
+        mqlua_vm_setup(job->env->vm, store_error, &e, NULL);
 }
 
 static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
@@ -175,7 +178,7 @@ static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     leave_list(job);
     keep_result(L, job, end);
     if (end->outcome == MQLUA_FAILED)
-        keep_error(job, end->error);
+        keep_error(job, end);
     wake_waiters(job);
     luaL_unref(L, LUA_REGISTRYINDEX, job->anchor);
     job->anchor = LUA_NOREF;

@@ -231,7 +231,7 @@ static void end_failed(mqlua_task *task, int status, bool expired)
     failure f = {task, NULL};
     if (task->co)
         mqlua_vm_setup(task->vm, describe_failure, &f, NULL);
-    mqlua_end end = {.outcome = MQLUA_FAILED, .error = f.text ? f.text : "not enough memory"};
+    mqlua_end end = {.outcome = MQLUA_FAILED, .error = f.text ? f.text : "not enough memory", .co = task->co};
     end.kind = expired ? MQLUA_ERROR_BUDGET : status == LUA_ERRMEM ? MQLUA_ERROR_MEMORY : MQLUA_ERROR_SCRIPT;
     end_task(task, &end);
     free(f.text);
@@ -507,7 +507,7 @@ void mqlua_task_close(mqlua_vm *vm)
  * way down passes it on to the scheduler and the answer back up. */
 
 static const char coroutine_source[] =
-    "local park, resume, yield, create, is_task, error, raw_xpcall, guard = ...\n"
+    "local park, resume, yield, create, is_task, error, raw_pcall, raw_xpcall, guard, caught = ...\n"
     "local waiting = setmetatable({}, {__mode = 'k'})\n"
     "local function pass(co, ok, tag, ...)\n"
     "  if ok and tag == park then\n"
@@ -540,8 +540,28 @@ static const char coroutine_source[] =
     "  if is_task() then error('attempt to yield from outside a coroutine (to wait, use mq.sleep)', 2) end\n"
     "  return yield(...)\n"
     "end\n"
+    "local function finish(ok, ...)\n"
+    "  if ok then return ok, ... end\n"
+    "  caught()\n"
+    "  return ok, ...\n"
+    "end\n"
+    "function pcall(f, ...)\n"
+    "  return finish(raw_pcall(f, ...))\n"
+    "end\n"
+    /* load catches what its reader raises, and leaves LuaJIT believing that a hook is still running when it was
+     * the hook that raised; an error in pcall ends that. */
+    "local load = load\n"
+    "local function loaded(f, ...)\n"
+    "  if f then return f, ... end\n"
+    "  raw_pcall(error)\n"
+    "  caught()\n"
+    "  return f, ...\n"
+    "end\n"
+    "function _G.load(...)\n"
+    "  return loaded(load(...))\n"
+    "end\n"
     "function xpcall(f, handler, ...)\n"
-    "  return raw_xpcall(f, guard(handler), ...)\n"
+    "  return finish(raw_xpcall(f, guard(handler), ...))\n"
     "end\n"
     "return function(handler, prepare) return handler(prepare()) end\n";
 
@@ -572,6 +592,14 @@ static int l_guard(lua_State *L)
     return 1;
 }
 
+/* An error was caught. At the end of a Lua stack no hook has room, so a script that catches one stack overflow after
+ * the other (a function that calls itself twice, once of them by pcall) would never meet the budget there. */
+static int l_caught(lua_State *L)
+{
+    mqlua_vm_look(L);
+    return 0;
+}
+
 static void push_member(lua_State *L, const char *library, const char *name)
 {
     lua_getglobal(L, library);
@@ -590,8 +618,10 @@ void mqlua_task_open(lua_State *L)
     push_member(L, "coroutine", "create");
     lua_pushcfunction(L, l_is_task);
     lua_getglobal(L, "error");
+    lua_getglobal(L, "pcall");
     lua_getglobal(L, "xpcall");
     lua_pushcfunction(L, l_guard);
-    lua_call(L, 8, 1);
+    lua_pushcfunction(L, l_caught);
+    lua_call(L, 10, 1);
     vm->body = luaL_ref(L, LUA_REGISTRYINDEX);
 }

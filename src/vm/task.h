@@ -38,7 +38,8 @@ typedef enum mqlua_outcome {
 
 typedef struct mqlua_end {
     mqlua_outcome outcome;
-    lua_State *co;     /* MQLUA_DONE: nresults values on top; read them without allocating */
+    lua_State *co;     /* MQLUA_DONE: nresults values on top; MQLUA_FAILED: what was raised on top, or NULL when
+                          nothing was. Read them without allocating */
     int nresults;
     const char *error; /* MQLUA_FAILED: message and traceback; good until the callback returns */
     enum { MQLUA_ERROR_SCRIPT, MQLUA_ERROR_BUDGET, MQLUA_ERROR_MEMORY } kind;

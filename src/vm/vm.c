@@ -45,6 +45,23 @@ static bool budget_spent(mqlua_vm *vm)
     return clock_seconds(CLOCK_THREAD_CPUTIME_ID) - vm->cpu >= vm->limits.budget;
 }
 
+static void count_hook(lua_State *L, lua_Debug *ar);
+
+/* From here on every instruction raises: pcall cannot swallow it. */
+static void expire(mqlua_vm *vm)
+{
+    vm->expired = true;
+    lua_sethook(vm->L, count_hook, LUA_MASKCOUNT, 1);
+}
+
+/* Looks at the clock where nothing may be raised: in the allocator. */
+static bool too_late(mqlua_vm *vm)
+{
+    if (!vm->expired && budget_spent(vm))
+        expire(vm);
+    return vm->expired;
+}
+
 static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
 {
     mqlua_vm *vm = ud;
@@ -57,7 +74,7 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
         size_t after = vm->used + (new_size - old_size);
         if (vm->limits.memory && vm->inside && after > vm->limits.memory + vm->reserve)
             return NULL;
-        if (new_size >= LARGE_ALLOCATION && vm->inside && (vm->expired = vm->expired || budget_spent(vm)))
+        if (new_size >= LARGE_ALLOCATION && vm->inside && too_late(vm))
             return NULL;
     }
     void *memory = realloc(ptr, new_size);
@@ -69,24 +86,13 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
     return memory;
 }
 
-static void count_hook(lua_State *L, lua_Debug *ar);
-
 static void raise_expired(lua_State *L, mqlua_vm *vm)
 {
-    vm->expired = true;
-    /* From here on every instruction raises: pcall cannot swallow it. */
-    lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
+    expire(vm);
     luaL_where(L, 0);
     lua_pushfstring(L, "%srun-time budget of %d ms is spent", lua_tostring(L, -1),
                     (int)(vm->limits.budget * 1000 + 0.5));
     lua_error(L);
-}
-
-static void count_hook(lua_State *L, lua_Debug *ar)
-{
-    mqlua_vm *vm = mqlua_vm_of(L);
-    if (vm->inside && (vm->expired || budget_spent(vm)))
-        raise_expired(L, vm);
 }
 
 mqlua_vm *mqlua_vm_of(lua_State *L)
@@ -96,6 +102,18 @@ mqlua_vm *mqlua_vm_of(lua_State *L)
     return vm;
 }
 
+void mqlua_vm_look(lua_State *L)
+{
+    mqlua_vm *vm = mqlua_vm_of(L);
+    if (vm->inside && (vm->expired || budget_spent(vm)))
+        raise_expired(L, vm);
+}
+
+static void count_hook(lua_State *L, lua_Debug *ar)
+{
+    mqlua_vm_look(L);
+}
+
 void mqlua_vm_charge(lua_State *L, size_t steps)
 {
     mqlua_vm *vm = mqlua_vm_of(L);
@@ -103,8 +121,7 @@ void mqlua_vm_charge(lua_State *L, size_t steps)
     if (vm->charged < CHARGE_STEPS)
         return;
     vm->charged = 0;
-    if (vm->inside && (vm->expired || budget_spent(vm)))
-        raise_expired(L, vm);
+    mqlua_vm_look(L);
 }
 
 bool mqlua_vm_expired(const mqlua_vm *vm)

@@ -70,6 +70,9 @@ int mqlua_vm_setup(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
  * run-time budget. Raises when it is spent. To be called from inside Lua only. */
 void mqlua_vm_charge(lua_State *L, size_t steps);
 
+/* The same, with a look at the clock now. */
+void mqlua_vm_look(lua_State *L);
+
 /* True when the run-time budget of the current run is spent; errors must then be let through. */
 bool mqlua_vm_expired(const mqlua_vm *vm);
 

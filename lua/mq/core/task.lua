@@ -4,7 +4,11 @@ local mq = ...
 
 local error, type, print_line = error, type, mq.log.info
 local spawn, wait = mq.spawn, mq.wait
-local select, tostring, concat = select, tostring, table.concat
+local select, tostring, concat, unpack = select, tostring, table.concat, unpack
+
+local function pack(...)
+  return { count = select("#", ...), ... }
+end
 
 -- mq.wait(tasks): what the tasks ended with, in their order.
 function mq.wait(tasks)
@@ -20,7 +24,9 @@ function mq.with_timeout(seconds, fn)
   if type(fn) ~= "function" then
     error("mq.with_timeout takes a function", 2)
   end
-  local task = spawn(fn)
+  local task = spawn(function()
+    return pack(fn())
+  end)
   local ended = wait({ task }, seconds)
   if not ended then
     task:cancel()
@@ -29,7 +35,8 @@ function mq.with_timeout(seconds, fn)
   if not ended[1].ok then
     error(ended[1].value, 0)
   end
-  return ended[1].value
+  local results = ended[1].value
+  return unpack(results, 1, results.count)
 end
 
 -- The host's standard output is not a policy's to write to.
