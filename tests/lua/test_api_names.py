@@ -214,18 +214,23 @@ def test_meta_is_lua(tmp_path):
 
 # ---- examples ----
 
-def examples():
-    """(line, text, companion files) of every Lua block; a block "text NAME" before it is a file of it."""
+def examples(path):
+    """(text, companion files) of every Lua block of a document; a block "text NAME" before it is a file of it."""
     found, files = [], {}
-    for block in re.finditer(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL):
+    document = path.read_text()
+    for block in re.finditer(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", document, re.MULTILINE | re.DOTALL):
         language, name, text = block.groups()
         if language == "text" and name:
             files[name] = text
         elif language == "lua":
-            line = DOCUMENT.count("\n", 0, block.start()) + 2
-            found.append(pytest.param(text, files, id=f"line-{line}"))
+            line = document.count("\n", 0, block.start()) + 2
+            found.append(pytest.param(text, files, id=f"{path.name}-{line}"))
             files = {}
     return found
+
+
+def all_examples():
+    return [item for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] for item in examples(path)]
 
 
 MAIL = (b"From: a@example.org\r\nTo: one@example.com\r\nSubject: test\r\nList-Id: <l.example.org>\r\nX-Test: yes\r\n"
@@ -254,7 +259,7 @@ def receive(host):
     return True
 
 
-@pytest.mark.parametrize("text, files", examples())
+@pytest.mark.parametrize("text, files", all_examples())
 def test_example(text, files, tmp_path):
     folder = tmp_path / "policy"
     folder.mkdir()
@@ -277,7 +282,7 @@ def test_example(text, files, tmp_path):
 
 def test_login_example(tmp_path):
     """The hash in the document is that of "secret"."""
-    [(text, files)] = [item.values for item in examples() if "mq.password.verify" in item.values[0]]
+    [(text, files)] = [item.values for item in examples(ROOT / "docs" / "LUA_API.md") if "mq.password.verify" in item.values[0]]
     folder = tmp_path / "policy"
     folder.mkdir()
     (folder / "policy.lua").write_text(text)
