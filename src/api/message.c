@@ -173,8 +173,12 @@ static int commit_document(lua_State *L)
     luaL_checkstack(L, 16, "too deep");
     lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
     mqlua_doc *doc = mqlua_doc_test(L, -1);
-    if (mqlua_doc_prepare(L, doc))
-        mqlua_doc_apply(L, doc);
+    if (!mqlua_doc_prepare(L, doc))
+        return 0;
+    /* What is assigned inside of a nested table is seen here for the first time. */
+    if (m->event == MQLUA_OUT_SENT && mqlua_doc_differs(doc))
+        luaL_error(L, "nothing can be written in smtp_out_sent: the message has left already");
+    mqlua_doc_apply(L, doc);
     return 0;
 }
 

@@ -51,10 +51,21 @@ static void check_time(lua_State *L, const char *key, int index)
                       "message:delay)", key);
 }
 
+static bool is_empty(lua_State *L, int index)
+{
+    if (!lua_istable(L, index))
+        return false;
+    lua_pushnil(L);
+    if (!lua_next(L, index))
+        return true;
+    lua_pop(L, 2);
+    return false;
+}
+
 static void check_elements(lua_State *L, const char *key, int index, int type)
 {
     if (!is_array(L, index, key)) {
-        if (lua_istable(L, index) && lua_objlen(L, index) == 0)
+        if (is_empty(L, index))
             luaL_error(L, "json.%s must be an array: write mq.array{} for an empty one", key);
         wrong(L, key, "an array", index);
     }

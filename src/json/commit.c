@@ -106,6 +106,11 @@ bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc)
     return true;
 }
 
+bool mqlua_doc_differs(const mqlua_doc *doc)
+{
+    return doc->merge.count || doc->applied;
+}
+
 static void apply_hooks(lua_State *L, mqlua_doc *doc, int cache)
 {
     for (int i = 0; doc->applied >> i; i++) {

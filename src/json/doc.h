@@ -59,6 +59,9 @@ mqlua_doc *mqlua_doc_test(lua_State *L, int index);
  * untouched document. */
 bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc);
 
+/* Between the phases: whether applying changes anything. Never raises. */
+bool mqlua_doc_differs(const mqlua_doc *doc);
+
 /* Second phase. Never raises; needs 8 free places on the stack. The document can be used on. */
 void mqlua_doc_apply(lua_State *L, mqlua_doc *doc);
 

@@ -103,9 +103,13 @@ class Trial:
 
 
 class Probe(Host):
-    def __init__(self, *arguments, extra="", **options):
+    """The files (name to text) go where the policy is; extra is appended to the policy."""
+
+    def __init__(self, *arguments, extra="", files=None, **options):
         self._count = 0
         super().__init__(*arguments, policy=POLICY + extra, start=False, **options)
+        for name, text in (files or {}).items():
+            (self.policy_path.parent / name).write_text(text)
         self.environment["PROBE_FOLDER"] = str(self.folder)
         self.start()
 
