@@ -227,6 +227,15 @@ static int charge_collection(lua_State *L)
     return lua_gettop(L);
 }
 
+/* Before load and loadstring: compiling is some hundred times slower than copying, and a reader that loads
+ * nests. */
+static int charge_source(lua_State *L)
+{
+    mqlua_stack_check(L);
+    mqlua_vm_charge(L, 64 + (lua_type(L, 1) == LUA_TSTRING ? lua_objlen(L, 1) * 8 : 0));
+    return lua_gettop(L);
+}
+
 /* ---- putting them in place ---- */
 
 /* A tail call from Lua leaves the original's messages as they are: "bad argument" with its name, and the
@@ -274,5 +283,7 @@ void mqlua_heavy_open(lua_State *L)
     wrap(L, "sort", prepared, charge_sort);
     lua_pushvalue(L, LUA_GLOBALSINDEX);
     wrap(L, "collectgarbage", prepared, charge_collection);
+    wrap(L, "load", prepared, charge_source);
+    wrap(L, "loadstring", prepared, charge_source);
     lua_pop(L, 3);
 }

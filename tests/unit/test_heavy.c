@@ -219,7 +219,11 @@ static void test_nesting(void **state)
 {
     reached r = {
         .code = "local function nest() table.sort({3, 2, 1}, nest) end\n"
-                "local ok, why = pcall(nest) assert(not ok and why:find('stack overflow', 1, true), why)"};
+                "local ok, why = pcall(nest) assert(not ok and why:find('stack overflow', 1, true), why)\n"
+                "local deepest = 0\n"
+                "local function reader() deepest = deepest + 1 return load(reader) end\n"
+                "assert(load(reader) == nil and deepest > 10)\n"
+                "assert(load('return 5')() == 5 and loadstring('return 6')() == 6 and not load('x x'))"};
     pthread_attr_t attributes;
     pthread_t thread;
     assert_int_equal(pthread_attr_init(&attributes), 0);
