@@ -236,6 +236,13 @@ static int charge_source(lua_State *L)
     return lua_gettop(L);
 }
 
+/* Before coroutine.resume: each nested one takes a piece of the stack of the thread. */
+static int check_resume(lua_State *L)
+{
+    mqlua_stack_check(L);
+    return lua_gettop(L);
+}
+
 /* ---- putting them in place ---- */
 
 /* A tail call from Lua leaves the original's messages as they are: "bad argument" with its name, and the
@@ -285,5 +292,8 @@ void mqlua_heavy_open(lua_State *L)
     wrap(L, "collectgarbage", prepared, charge_collection);
     wrap(L, "load", prepared, charge_source);
     wrap(L, "loadstring", prepared, charge_source);
-    lua_pop(L, 3);
+    lua_getglobal(L, LUA_COLIBNAME);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    wrap(L, "resume", prepared, check_resume);
+    lua_pop(L, 4);
 }

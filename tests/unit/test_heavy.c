@@ -220,6 +220,10 @@ static void test_nesting(void **state)
     reached r = {
         .code = "local function nest() table.sort({3, 2, 1}, nest) end\n"
                 "local ok, why = pcall(nest) assert(not ok and why:find('stack overflow', 1, true), why)\n"
+                "local function fall() return coroutine.wrap(fall)() end\n"
+                "ok, why = pcall(fall) assert(not ok and why:find('stack overflow', 1, true), why)\n"
+                "local function sink() return assert(coroutine.resume(coroutine.create(sink))) end\n"
+                "ok, why = pcall(sink) assert(not ok and why:find('stack overflow', 1, true), why)\n"
                 "local deepest = 0\n"
                 "local function reader() deepest = deepest + 1 return load(reader) end\n"
                 "assert(load(reader) == nil and deepest > 10)\n"
