@@ -17,6 +17,7 @@ struct cli_command {
 };
 
 int cli_run(int count, char **arguments);
+int cli_check(int count, char **arguments);
 int cli_version(int count, char **arguments);
 
 /* What the options of run mean. Owns its arrays; strings are borrowed from the command line or owned by it.

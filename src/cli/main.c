@@ -6,6 +6,7 @@
 
 static const struct cli_command commands[] = {
     {"run", cli_run, "run the stand-in MailerQ with a policy (mqlua run --help)"},
+    {"check", cli_check, "load a policy as a reload would, and say what is wrong (mqlua check POLICY)"},
     {"version", cli_version, "print the version"},
 };
 

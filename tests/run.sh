@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Everything: installs what is missing, builds (release, and with ASan and UBSan), runs all tests, and ends with the
+# line "N passed, N failed".
+set -u
+cd "$(dirname "$0")/.."
+bash tests/install.sh || exit 1
+
+passed=0
+failed=0
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+build() {
+  echo "== build $1"
+  { cmake --preset "$1" && cmake --build --preset "$1"; } >"$logs/build" 2>&1 && return
+  tail -n 60 "$logs/build"
+  echo "the $1 build failed"
+  echo "$passed passed, $((failed + 1)) failed"
+  exit 1
+}
+
+# Adds what a runner printed to the sums: count LOG, with the closing line of pytest or ctest in it.
+count() {
+  local ok bad
+  ok=$(grep -oE '[0-9]+ passed' "$1" | tail -n 1 | cut -d' ' -f1)
+  bad=$(grep -oE '[0-9]+ (failed|errors?)' "$1" | grep -oE '[0-9]+' | awk '{s += $1} END {print s + 0}')
+  passed=$((passed + ${ok:-0}))
+  failed=$((failed + ${bad:-0}))
+}
+
+run_pytest() {
+  local name=$1
+  shift
+  echo "== $name"
+  MQLUA_BUILD=build/$preset /usr/bin/python3 -m pytest -q --no-header -p no:cacheprovider --tb=short "$@" >"$logs/run" 2>&1
+  local status=$?
+  tail -n 40 "$logs/run" | sed 's/ in [0-9.]*s.*//'
+  count "$logs/run"
+  # A run that ended badly without saying which test failed has failed all the same.
+  if [ $status -ne 0 ] && ! grep -qE '[0-9]+ (failed|error)' "$logs/run"; then failed=$((failed + 1)); fi
+}
+
+run_ctest() {
+  echo "== unit tests ($preset)"
+  ctest --test-dir "build/$preset" --output-on-failure -j 2 >"$logs/run" 2>&1
+  grep -E 'tests passed|Failed|\*\*\*' "$logs/run" || tail -n 40 "$logs/run"
+  local total bad
+  total=$(grep -oE 'out of [0-9]+' "$logs/run" | grep -oE '[0-9]+' | tail -n 1)
+  bad=$(grep -oE '[0-9]+ tests? failed' "$logs/run" | grep -oE '^[0-9]+' | tail -n 1)
+  passed=$((passed + ${total:-0} - ${bad:-0}))
+  failed=$((failed + ${bad:-0}))
+  [ -n "$total" ] || failed=$((failed + 1))
+}
+
+for preset in release asan; do
+  build $preset
+  run_ctest
+done
+
+preset=release
+run_pytest "SMTP, library and documents" tests/smtp tests/lua
+run_pytest "examples" examples
+preset=asan
+run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_verdicts.py tests/smtp/test_objects.py \
+  tests/smtp/test_message_json.py tests/smtp/test_errors.py tests/smtp/test_outgoing.py
+
+echo "== who may use whom, and what is exported"
+if /usr/bin/python3 tests/unit/includes.py build/release; then
+  passed=$((passed + 1))
+else
+  failed=$((failed + 1))
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
