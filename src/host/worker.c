@@ -18,6 +18,7 @@
 #include "host/stream.h"
 
 static const double tick_seconds = 0.25;
+static const double asked_again_after = 0.010;
 
 static _Thread_local struct host_worker *current_worker;
 
@@ -73,10 +74,16 @@ static void on_flush(struct ev_loop *loop, ev_prepare *prepare, int events)
     }
 }
 
-/* The blocking detector needs to know how long this thread was kept waiting for a CPU. */
+/* The blocking detector needs to know how long this thread was kept waiting for a CPU. Asking is a system
+ * call, so it is not done at every turn of a busy loop: the answer may be a little old, which errs in favour
+ * of the plugin. */
 static void on_woken(struct ev_loop *loop, ev_check *check, int events)
 {
     struct host_worker *worker = check->data;
+    ev_tstamp now = ev_now(loop);
+    if (now - worker->queued_asked < asked_again_after && now >= worker->queued_asked)
+        return;
+    worker->queued_asked = now;
     worker->queued_before = host_call_queued(worker);
 }
 

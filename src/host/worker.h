@@ -65,6 +65,7 @@ struct host_worker {
     struct host_guard guard;
     int schedstat;             /* /proc/thread-self/schedstat, or -1 */
     double queued_before;      /* seconds this thread had waited for a CPU when the loop woke up */
+    ev_tstamp queued_asked;    /* when that was asked */
     unsigned int handbacks;    /* for continue=alternate */
     unsigned int null_senders; /* for alternating NULL and "" */
     unsigned int random;
