@@ -1,26 +1,49 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building and testing need, if they are missing. As root, or with sudo.
+# Installs the Debian packages that mailerq-lua needs, those only that are missing. As root, or with sudo.
+#
+#   tests/install.sh [build] [test] [fuzz]      (without arguments: build test)
+#
+# Says nothing unless it installs something or fails.
 set -eu
 
-packages=(build-essential cmake ninja-build pkg-config git ca-certificates libluajit-5.1-dev libjansson-dev
-  libfastjson-dev libjson-c-dev libcrypt-dev libev-dev libssl-dev uthash-dev libxxhash-dev libcmocka-dev
-  python3 python3-pytest swaks openssl)
+build=(build-essential cmake ninja-build pkg-config libluajit-5.1-dev libjansson-dev libfastjson-dev libjson-c-dev
+  libcrypt-dev libev-dev libssl-dev uthash-dev libxxhash-dev libcmocka-dev python3 openssl)
+test=(git ca-certificates luajit postfix python3-pytest swaks valgrind)
+fuzz=(clang libclang-rt-14-dev)
+
+packages=()
+for set in "${@:-build test}"; do
+  for name in $set; do
+    case $name in
+      build) packages+=("${build[@]}") ;;
+      test) packages+=("${test[@]}") ;;
+      fuzz) packages+=("${fuzz[@]}") ;;
+      *) echo "usage: $0 [build] [test] [fuzz]" >&2 && exit 2 ;;
+    esac
+  done
+done
 
 missing=()
 for package in "${packages[@]}"; do
+  # Another mail server must not be replaced: then there is no smtp-source, and tests that use it are skipped.
+  [ "$package" = postfix ] && [ -e /usr/sbin/sendmail ] && continue
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo)
-log=$(mktemp)
+if [ "$(id -u)" -ne 0 ]; then
+  as_root=(sudo)
+  command -v sudo >/dev/null || { echo "$0: as root, install: ${missing[*]}" >&2 && exit 1; }
+fi
 echo "installing ${missing[*]}"
-if ! { "${as_root[@]}" apt-get update &&
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
-  >"$log" 2>&1; then
-  cat "$log"
-  rm -f "$log"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# Of Postfix only the programs smtp-source and smtp-sink are used: without a configuration it does not start.
+if ! { echo "postfix postfix/main_mailer_type select No configuration" |
+  "${as_root[@]}" debconf-set-selections && "${as_root[@]}" apt-get update &&
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove \
+    "${missing[@]}"; } >"$log" 2>&1; then
+  cat "$log" >&2
   exit 1
 fi
-rm -f "$log"
