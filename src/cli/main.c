@@ -6,7 +6,9 @@
 
 static const struct cli_command commands[] = {
     {"run", cli_run, "run the stand-in MailerQ with a policy (mqlua run --help)"},
+#ifndef CLI_RUN_ONLY
     {"check", cli_check, "load a policy as a reload would, and say what is wrong (mqlua check POLICY)"},
+#endif
     {"version", cli_version, "print the version"},
 };
 
