@@ -157,6 +157,14 @@ static void host_timer_fired(void *data)
     end_turn(loop);
 }
 
+void mqlua_loop_wake(mqlua_loop *loop)
+{
+    static const uint64_t one = 1;
+    while (write(loop->eventfd, &one, sizeof one) < 0 && errno == EINTR) {
+        /* again; EAGAIN means that a wake-up is due anyway */
+    }
+}
+
 bool mqlua_loop_start(mqlua_loop *loop, mqlua_timer *timer, double seconds, void (*fire)(mqlua_timer *))
 {
     if (timer->place)
@@ -169,8 +177,10 @@ bool mqlua_loop_start(mqlua_loop *loop, mqlua_timer *timer, double seconds, void
     if (loop->armed || loop->firing || !loop->context)
         return true;
     /* The host has no timer for us. The next turn tries again; only when there is nothing else does it fail. */
-    if (loop->count > 1)
+    if (loop->count > 1) {
+        mqlua_loop_wake(loop);
         return true;
+    }
     heap_remove(loop, timer);
     return false;
 }
@@ -258,7 +268,6 @@ static void wakeup_ready(void *data, int events)
 
 void mqlua_loop_post(mqlua_loop *loop, mqlua_post *post)
 {
-    static const uint64_t one = 1;
     post->next = NULL;
     pthread_mutex_lock(&loop->lock);
     if (loop->last_post)
@@ -267,9 +276,7 @@ void mqlua_loop_post(mqlua_loop *loop, mqlua_post *post)
         loop->posts = post;
     loop->last_post = post;
     pthread_mutex_unlock(&loop->lock);
-    while (write(loop->eventfd, &one, sizeof one) < 0 && errno == EINTR) {
-        /* again; EAGAIN means that a wake-up is due anyway */
-    }
+    mqlua_loop_wake(loop);
 }
 
 /* ---- life ---- */

@@ -5,7 +5,7 @@
  * The event loop of one worker, on top of MQ_ioWatch and MQ_startTimer: any number of timers on one
  * host timer, file descriptors, and messages from other threads through an eventfd.
  *
- * Everything here belongs to the worker's thread, except mqlua_loop_post.
+ * Everything here belongs to the worker's thread, except mqlua_loop_post and mqlua_loop_wake.
  */
 
 #include "mq/symbols.h"
@@ -52,6 +52,9 @@ void mqlua_loop_unwatch(mqlua_watch *watch);
 
 /* From any thread: post->run runs on the worker's thread soon. The loop must outlive the call. */
 void mqlua_loop_post(mqlua_loop *loop, mqlua_post *post);
+
+/* A turn of the loop comes soon, also where the host gives no timers. From any thread. */
+void mqlua_loop_wake(mqlua_loop *loop);
 
 /* Monotonic clock, seconds. */
 double mqlua_loop_now(void);

@@ -141,8 +141,8 @@ static void end_of_turn(void *data)
 
 void mqlua_worker_soon(mqlua_worker *worker)
 {
-    if (!worker->soon.place)
-        mqlua_loop_start(worker->loop, &worker->soon, 0, soon_fired);
+    if (!worker->soon.place && !mqlua_loop_start(worker->loop, &worker->soon, 0, soon_fired))
+        mqlua_loop_wake(worker->loop); /* a hand-back is owed, timer or not */
 }
 
 static void task_ready(void *ud)

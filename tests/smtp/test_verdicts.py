@@ -338,6 +338,22 @@ def test_at_every_event(verdict, pause):
         assert host.stderr.count(f"<{event}>") == (2 if verdict == "rerun" else 1), event
 
 
+@pytest.mark.parametrize("verdict", ["complete", "rerun"])
+def test_hand_back_where_the_host_gives_no_timers(verdict, tmp_path):
+    code = 550 if verdict == "rerun" else 250
+    assert order(tmp_path, TWO % ("", f"mq.{verdict}()"), knobs={"timers": "fail"})[0] == code
+
+
+def test_refusal_where_the_host_gives_no_timers():
+    """Nothing can end the hold then, so the host gets the connection back at once."""
+    with Probe(settings=SETTINGS, knobs={"timers": "fail"}) as host:
+        trial, client = host.begin(rcptto="return mq.reject()")
+        with client:
+            client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+            client.send("RCPT TO:<one@example.com>\r\n")
+            assert [code for code, _ in refusal(client)] == [550, 421]
+
+
 # ---- authenticate ----
 
 @PAUSE
