@@ -13,6 +13,7 @@
 """
 
 import base64
+import email
 import email.policy
 import json
 import pathlib
@@ -63,11 +64,13 @@ class Client(mqlua.Client):
 
 
 class MailerQ:
-    """The stand-in with one policy. change replaces text of the policy, such as {"900": "0.1"}."""
+    """The stand-in with one policy, and mail through it."""
 
     def __init__(self, folder, temporary):
         self.folder = folder
         self.temporary = temporary
+        self.outbox = temporary / "outbox"
+        self.results = temporary / "results"
         self.policy = folder / "policy.lua"
         self.host = None
         self.clients = []
@@ -131,19 +134,50 @@ class MailerQ:
         """What was published so far."""
         return self.host.inbox()
 
+    def start_out(self, server, *messages):
+        """Starts to deliver messages, given as JSON, to a sink.Sink."""
+        self.outbox.write_text("".join(json.dumps(one) + "\n" for one in messages), errors="surrogateescape")
+        self.start("--outbox", self.outbox, "--results", self.results, "--smarthost", server.target,
+                   "--out-connections", 1, listen=False)
+
+    def finish_out(self):
+        """Waits until everything has been tried."""
+        assert self.host.wait_end() == 0, self.host.stderr
+        self.host, host = None, self.host
+        host.__exit__(None)
+        return host.stderr
+
     def send_out(self, *messages):
-        """Delivers messages, given as JSON, to a server; returns what arrived there as (sender, recipient, email)."""
-        outbox, results = self.temporary / "outbox", self.temporary / "results"
-        outbox.write_text("".join(json.dumps(message) + "\n" for message in messages), errors="surrogateescape")
+        """Delivers messages, given as JSON, to a server; returns what arrived there as (sender, recipient, letter)."""
+        self.close()
         with sink.Sink() as server:
-            self.start("--outbox", outbox, "--results", results, "--smarthost", server.target, "--out-connections", 1,
-                       listen=False)
-            assert self.host.wait_end() == 0, self.host.stderr
-            self.host = None
-            arrived = [(one.sender.split(">")[0].strip("<"), one.recipients[0].split(">")[0].strip("<"),
-                        email.message_from_bytes(one.data, policy=email.policy.default)) for one in server.messages]
-        self.results = mqlua.read_lines(results)
-        return arrived
+            self.start_out(server, *messages)
+            check(self.finish_out())
+            return [(address(one.sender), address(one.recipients[0]),
+                     email.message_from_bytes(one.data, policy=email.policy.default)) for one in server.messages]
+
+    def close(self):
+        """Ends the host; fails when the policy did."""
+        for client in self.clients:
+            client.close()
+        if self.host:
+            self.host, host = None, self.host
+            status = host.stop()
+            host.__exit__(None)
+            print(host.stderr)  # shown by pytest when the test fails
+            assert status == 0
+            check(host.stderr)
+
+
+def address(argument):
+    """The address in "<address> SIZE=1"."""
+    return argument.split(">")[0].strip("<")
+
+
+def check(log):
+    """Fails when the policy did."""
+    errors = re.findall(r"^.*(?: failed: | did not return | was ignored).*$", log, re.MULTILINE)
+    assert not errors, "the policy failed:\n" + "\n".join(errors)
 
 
 @pytest.fixture
@@ -151,9 +185,4 @@ def mailerq(request, tmp_path):
     """A stand-in MailerQ with the policy.lua that lies beside the test. It starts with the first session."""
     mailerq = MailerQ(pathlib.Path(request.path).parent, tmp_path)
     yield mailerq
-    for client in mailerq.clients:
-        client.close()
-    if mailerq.host:
-        errors = re.findall(r"^.*(?:failed|did not return|ignored).*$", mailerq.host.stderr, re.MULTILINE)
-        mailerq.host.__exit__(None, None, None)
-        assert not errors, "the policy failed:\n" + "\n".join(errors)
+    mailerq.close()
