@@ -1,170 +1,241 @@
 # SPDX-License-Identifier: MIT
-"""The sessions of quickstart.sh: real SMTP clients before and behind the stand-in host."""
+"""The sessions of quickstart.sh: real SMTP with the stand-in MailerQ, shown with what the policy decided."""
 
+import hashlib
+import itertools
 import json
 import pathlib
 import re
+import shlex
+import signal
 import smtplib
-import socket
 import ssl
-import subprocess
 import sys
-import tempfile
-import threading
+import textwrap
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-MQLUA = HERE.parents[1] / "build" / "release" / "mqlua"
-LARGE = b"Subject: five megabytes\r\n\r\n" + b".a line with a dot and 8-bit bytes: \xc3\xa9\r\n" * 131072
+sys.path.insert(0, str(HERE.parents[1] / "tests" / "smtp"))
+sys.dont_write_bytecode = True
+
+import mqlua  # noqa: E402
+import sink  # noqa: E402
+
+LEFT, WIDTH = 52, 110
+DECISION = re.compile(r"policy\.lua:\d+: (\S+) +(.*) \(generation \d+\)")
 
 
-class Host:
-    """`mqlua run` with the quickstart policy; collects what it logs."""
-
-    def __init__(self, *arguments):
-        command = [MQLUA, "run", "--policy", HERE / "policy.lua", "--knob", "auth-by-symbol=off", *arguments]
-        self.process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE)
-        self.lines = []
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def read(self):
-        for line in self.process.stderr:
-            self.lines.append(line.decode("utf-8", "replace").rstrip())
-
-    def port(self):
-        for _ in range(300):
-            for line in list(self.lines):
-                found = re.match(r"listening on .*:(\d+)$", line)
-                if found:
-                    return int(found[1])
-            if self.process.poll() is not None:
-                sys.exit("mqlua did not start:\n" + "\n".join(self.lines))
-            time.sleep(0.1)
-        sys.exit("mqlua did not say where it listens:\n" + "\n".join(self.lines))
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(30)
+def letter(subject, text, more=""):
+    return f"From: sender@example.org\r\nSubject: {subject}\r\n{more}\r\n{text}\r\n".encode()
 
 
-def text(subject):
-    return f"From: sender@example.org\r\nSubject: {subject}\r\n\r\nHello.\r\n".encode()
+def large():
+    """5 MB with lines that begin with dots, and all bytes from 128 to 255, most of which are no UTF-8."""
+    line = b"..two dots\r\n.one dot\r\n" + bytes(range(128, 256)) + b"\r\n"
+    body = line * (5 * 2**20 // len(line) + 1)
+    return b"Subject: five megabytes\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body + b".\r\n"
 
 
-def send(port, sender, recipients, message, login=None):
-    client = smtplib.SMTP("127.0.0.1", port, timeout=60)
-    try:
+class Client:
+    """A mail client that keeps what was said as the lines of a dialogue."""
+
+    def __init__(self, port, dialogue):
+        self.dialogue = dialogue
+        self.smtp = smtplib.SMTP("127.0.0.1", port, "client.example", timeout=60)
+        self.smtp.ehlo()
+
+    def note(self, command, reply):
+        code, text = reply[0], reply[1].decode("utf-8", "replace")
+        self.dialogue.append(f"{command:<{LEFT - 10}} {code}")
+        if code >= 400:
+            self.dialogue[-1] = command
+            self.dialogue.append(f"   {code} {text}")
+        return code
+
+    def login(self, name, password):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.note("STARTTLS", self.smtp.starttls(context=context))
+        self.note(f"AUTH PLAIN {name} ********", self.smtp.login(name, password))
+
+    def send(self, sender, recipients, message):
+        """Sends to the recipients in order; stops when the server closes. Returns those that were refused."""
+        self.note(f"MAIL FROM:<{sender}>", self.smtp.mail(sender, ["BODY=8BITMIME"]))
+        for recipient in recipients:
+            if self.note(f"RCPT TO:<{recipient}>", self.smtp.rcpt(recipient)) >= 500:
+                code, text = self.smtp.getreply()
+                self.dialogue.append(f"   {code} {text.decode()}")
+                return [recipient]
+        self.note(f"DATA, {len(message):,} bytes", self.smtp.data(message))
+        return []
+
+    def close(self):
+        self.smtp.close()
+
+
+class Show:
+    """The stand-in, and what is printed about it."""
+
+    def __init__(self, host):
+        self.host = host
+        self.seen_lines = self.seen_messages = 0
+        self.numbers = itertools.count(1)
+
+    def title(self, text):
+        print(f"\n== {next(self.numbers)}. {text} ".ljust(WIDTH, "="))
+
+    def decisions(self, closes):
+        """Prints what the policy said, up to the end of so many connections."""
+        def ended():
+            return sum(found[1] == "close" for found in map(DECISION.search, self.new_lines()) if found) >= closes
+        mqlua.wait_until(ended, "the policy's log")
+        lines = self.new_lines()
+        self.seen_lines += len(lines)
+        for found in filter(None, map(DECISION.search, lines)):
+            if found[1] != "close":
+                print(f"   {found[1]:<13} {found[2]}")
+        print()
+
+    def new_lines(self):
+        return self.host.stderr.splitlines()[self.seen_lines:]
+
+    def messages(self, count):
+        """The JSON of so many messages that were published since."""
+        messages = self.host.inbox(self.seen_messages + count)[self.seen_messages:]
+        self.seen_messages += count
+        assert len(messages) == count
+        return messages
+
+
+def describe(message):
+    """A message's JSON as lines, without the parts that are the same in each."""
+    shown = {name: value for name, value in message.items() if name not in ("received", "hostname", "connection")}
+    mime = content(message)
+    shown["mime"] = f"... {len(mime):,} bytes ..."
+    lines = []
+    for name, value in shown.items():
+        lines += textwrap.wrap(f'"{name}": {json.dumps(value)},', WIDTH - LEFT - 6, subsequent_indent="    ",
+                               break_on_hyphens=False)
+    lines[-1] = lines[-1].rstrip(",")
+    return ["{ " + lines[0]] + ["  " + line for line in lines[1:-1]] + ["  " + lines[-1] + " }"]
+
+
+def content(message):
+    return message["mime"].encode("utf-8", "surrogateescape")
+
+
+def beside(left, right):
+    for one, other in itertools.zip_longest(left, right, fillvalue=""):
+        print(f"   {one:<{LEFT}} {other}".rstrip())
+
+
+def session(show, title, sender, recipients, message, login=None):
+    """One message, in as many connections as it takes; checks that it came out as it went in."""
+    show.title(title)
+    dialogue, refused, closes = [], [], 0
+    while True:
+        client = Client(show.host.port, dialogue)
+        closes += 1
         if login:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            client.starttls(context=context)
             client.login(*login)
-        refused = client.sendmail(sender, recipients, message, ["body=8bitmime"])
-    except smtplib.SMTPRecipientsRefused as error:
-        refused = error.recipients
-    except smtplib.SMTPServerDisconnected:
-        refused = {"": (421, b"closed by the server")}
-    except smtplib.SMTPResponseException as error:
-        refused = {"": (error.smtp_code, error.smtp_error)}
-    finally:
+        rest = [one for one in recipients if one not in refused]
+        now = client.send(sender, rest, message)
         client.close()
-    return refused
+        if not now:
+            break
+        refused += now
+        dialogue += ["(as mail servers do, the others once more:)"]
+    show.decisions(closes)
+    messages = show.messages(len(rest))
+    beside(dialogue, list(itertools.chain.from_iterable(map(describe, messages))))
+    assert [one["recipient"] for one in messages] == rest
+    assert all(content(one) == message for one in messages), f"{title}: the content has changed"
+    return messages
 
 
-def show(title, host, inbox, before, refused):
-    time.sleep(0.3)
-    print(f"\n== {title}")
-    for line in host.lines[before[0]:]:
-        decision = re.search(r"policy\.lua:\d+: (.*) \(generation", line)
-        if decision:
-            print("   decided   ", decision[1])
-    for recipient, (code, reply) in refused.items():
-        print("   client saw", code, reply.decode("utf-8", "replace"), recipient)
-    lines = inbox.read_bytes().split(b"\n")[:-1]
-    for line in lines[before[1]:]:
-        message = json.loads(line.decode("utf-8", "surrogateescape"))
-        mime = message.pop("mime")
-        message.pop("received", None), message.pop("connection", None), message.pop("hostname", None)
-        print("   published ", json.dumps(message), f"and {len(mime)} characters of MIME")
+def incoming(show):
+    """All sessions with the stand-in; returns the first message that it published."""
+    first = session(show, "A plain message", "news@paper.example", ["jane@example.com"],
+                    letter("plain", "Hello Jane", "Precedence: bulk\r\n"))[0]
+    session(show, "TLS and a login", "jane@example.com", ["friend@far.example"], letter("from a customer", "Hello"),
+            ("jane@example.com", "opensesame"))
+    session(show, "Three recipients, one of whom does not exist", "you@example.org",
+            ["jane@example.com", "ghost@example.com", "kim@example.com"], letter("to several", "Hello all"))
+    session(show, "The null sender", "", ["kim@example.com"], letter("a bounce", "It could not be delivered"))
+    message = large()
+    [published] = session(show, "5 MB, with dots and 8-bit bytes", "you@example.org", ["jane@example.com"], message)
+    digest = [hashlib.sha256(one).hexdigest()[:40] for one in (message, content(published))]
+    beside(["SHA-256 " + digest[0]], ["SHA-256 " + digest[1]])
+    return first
 
 
-def incoming(port, host, inbox):
-    """The sessions; each with its title."""
-    sessions = [
-        ("plain", ("a@example.org", ["one@example.com"], text("plain")), None),
-        ("TLS and login", ("demo@example.org", ["one@example.com"], text("from a customer")), ("demo", "opensesame")),
-        ("three recipients, one of them refused",
-         ("a@example.org", ["one@example.com", "two@example.com", "three@retired.example"], text("several")), None),
-        ("null sender", ("", ["one@example.com"], text("bounce")), None),
-        ("5 MB with dots and 8-bit bytes", ("a@example.org", ["one@example.com"], LARGE), None),
-    ]
-    for title, (sender, recipients, message), login in sessions:
-        before = len(host.lines), inbox.read_bytes().count(b"\n") if inbox.exists() else 0
-        inbox.touch()
-        show(title, host, inbox, before, send(port, sender, recipients, message, login))
-    published = inbox.read_bytes().split(b"\n")[-2]
-    mime = json.loads(published.decode("utf-8", "surrogateescape"))["mime"].encode("utf-8", "surrogateescape")
-    assert LARGE.strip() == mime.strip(), "the 5 MB message came out changed"
+def outgoing(show, message):
+    """Gives what came in to the sending side, which delivers it to an SMTP server of ours."""
+    show.title("The first message goes out again, and smtp_out_data changes it")
+    outbox, results = show.host.folder / "outbox", show.host.folder / "results"
+    outbox.write_text(json.dumps(message) + "\n")
+    with sink.Sink() as server:
+        sender = mqlua.Host("--outbox", outbox, "--results", results, "--smarthost", server.target,
+                            policy=HERE / "policy.lua", listen=False)
+        with sender:
+            sender.wait_end()
+        [arrived] = server.messages
+    for found in filter(None, map(DECISION.search, sender.stderr.splitlines())):
+        print(f"   {found[1]:<13} {found[2]}")
+    print()
+    beside(["what was in the outbox:", *content(message).decode().splitlines()],
+           ["what the server at the other end got:", *arrived.data.decode().splitlines()])
+    [result] = mqlua.read_lines(results)
+    last = result["results"][-1]
+    print(f"\n   the result: {last['state']} {last['result']}, {last['code']} {last['status']} {last['description']}")
+    assert arrived.data == content(message) + b"-- \r\nSent by MailerQ, with a footer from Lua\r\n", "no footer"
 
 
-class Sink(threading.Thread):
-    """An SMTP server that takes one message."""
+def serve(host):
+    """Keeps the host until Ctrl-C and prints its log."""
+    server = f"127.0.0.1:{host.port}"
+    print(f"""
+The host goes on at {server}, until Ctrl-C. Talk to it with swaks, for example
+(apt-get install swaks libnet-ssleay-perl)
 
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.message = b""
+   swaks --server {server} --from you@example.org --to jane@example.com
+   swaks --server {server} --from you@example.org --to ghost@example.com
+   swaks --server {server} --tls --auth-user jane@example.com --auth-password opensesame \\
+         --from jane@example.com --to friend@far.example
 
-    def run(self):
-        connection, _ = self.server.accept()
-        file = connection.makefile("rwb", buffering=0)
-        file.write(b"220 sink ESMTP\r\n")
-        while command := file.readline():
-            if command.upper().startswith(b"DATA"):
-                file.write(b"354 go on\r\n")
-                while (line := file.readline()) not in (b".\r\n", b""):
-                    self.message += line
-            file.write(b"221 bye\r\n" if command.upper().startswith(b"QUIT") else b"250 fine\r\n")
+or by hand: openssl s_client -quiet -crlf -starttls smtp -connect {server}
+The policy: {shlex.quote(str(HERE / 'policy.lua'))}
+Messages:   tail -f {shlex.quote(str(host.inbox_path))}
+""", flush=True)
+    seen = len(host.stderr.splitlines())
+    while host.process.poll() is None:
+        lines = host.stderr.splitlines()
+        for line in lines[seen:]:
+            print(line, flush=True)
+        seen = len(lines)
+        time.sleep(0.2)
 
 
-def outgoing(folder):
-    sink = Sink()
-    sink.start()
-    outbox, results = folder / "outbox", folder / "results"
-    outbox.write_text(json.dumps({"envelope": "a@example.org", "recipient": "far@example.net",
-                                  "mime": text("going out").decode()}) + "\n")
-    host = Host("--outbox", outbox, "--results", results, "--smarthost",
-                f"127.0.0.1:{sink.server.getsockname()[1]}", "--inbox", folder / "unused")
-    status = host.process.wait(60)
-    print("\n== one message out, changed by smtp_out_data")
-    print("   the sink got", sink.message.decode().split("\r\n")[:3])
-    result = json.loads(results.read_text())["results"][-1]
-    print("   result      ", {key: result.get(key) for key in ("state", "result", "code")})
-    assert status == 0 and sink.message.startswith(b"X-Delivered-By:"), host.lines
+def interrupt(number, frame):
+    raise KeyboardInterrupt
 
 
 def main():
-    serve = "--serve" in sys.argv[1:]
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        inbox = folder / "inbox"
-        host = Host("--listen", "127.0.0.1:2525" if serve else "127.0.0.1:0", "--inbox", inbox)
-        try:
-            port = host.port()
-            incoming(port, host, inbox)
-            outgoing(folder)
-            if serve:
-                print(f"\nthe host goes on at 127.0.0.1:{port}; try\n"
-                      f"  swaks --server 127.0.0.1:{port} --from a@example.org --to b@example.com\n"
-                      f"and look at {inbox}. Ctrl-C ends it.", flush=True)
-                host.process.wait()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            status = host.stop() if host.process.poll() is None else host.process.returncode
-    print("\nthe host ended with", status)
-    return status
+    signal.signal(signal.SIGTERM, interrupt)
+    print("Each session below: what the policy decided at each event; then, on the left, what the client said and the\n"
+          "server's replies, and on the right the JSON that MailerQ publishes (without "
+          "received, hostname and\nconnection). The policy: examples/quickstart/policy.lua")
+    with mqlua.Host(policy=HERE / "policy.lua") as host:
+        show = Show(host)
+        outgoing(show, incoming(show))
+        if "--serve" in sys.argv[1:]:
+            try:
+                serve(host)
+            except KeyboardInterrupt:
+                print()
+    assert not re.search(r"\[(Warning|Critical)\]| failed", host.stderr), host.stderr
+    print(f"\nThe host has ended with {host.returncode}. All is well.")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
