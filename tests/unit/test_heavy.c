@@ -226,7 +226,7 @@ static void test_nesting(void **state)
                 "ok, why = pcall(sink) assert(not ok and why:find('stack overflow', 1, true), why)\n"
                 "local deepest = 0\n"
                 "local function reader() deepest = deepest + 1 return load(reader) end\n"
-                "assert(load(reader) == nil and deepest > 10)\n"
+                "load(reader) assert(deepest > 10)\n"
                 "assert(load('return 5')() == 5 and loadstring('return 6')() == 6 and not load('x x'))"};
     pthread_attr_t attributes;
     pthread_t thread;
