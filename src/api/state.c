@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/state.h"
+#include "api/lint.h"
 #include "api/open.h"
 #include "policy/error.h"
 #include "policy/load.h"
@@ -114,13 +115,49 @@ bool mqlua_state_call(mqlua_state *state, mqlua_event event, int worker, char **
 
 /* ---- check ---- */
 
-static mqlua_bundle *check_once(const mqlua_env *proto, const char *entry, bool *changed, char **error)
+/* What a check says: notes to whoever asked for it, and what is wrong as one text. */
+typedef struct check {
+    void (*note)(void *ud, const char *text);
+    void *ud;
+    char *wrong; /* malloc'ed lines; NULL: nothing */
+    bool memory; /* was enough */
+} check;
+
+static void found(void *ud, mqlua_lint_kind kind, const char *text)
+{
+    check *c = ud;
+    if (kind != MQLUA_LINT_WRONG) {
+        if (kind == MQLUA_LINT_FORGOTTEN && c->note)
+            c->note(c->ud, text);
+        return;
+    }
+    char *wrong = NULL;
+    if (asprintf(&wrong, "%s%s%s", c->wrong ? c->wrong : "", c->wrong ? "\n" : "", text) < 0)
+        c->memory = false;
+    else
+        free(c->wrong), c->wrong = wrong;
+}
+
+/* Frees a loaded state in which a handler returns what it cannot return. */
+static mqlua_state *judge(mqlua_state *state, check *c, char **error)
+{
+    c->memory = true;
+    c->wrong = NULL;
+    if (mqlua_lint(state, found, c) && c->memory && !c->wrong)
+        return state;
+    *error = c->wrong;
+    return fail(state, error);
+}
+
+static mqlua_bundle *check_once(const mqlua_env *proto, const char *entry, check *c, bool *changed, char **error)
 {
     mqlua_bundle *bundle = mqlua_bundle_open(entry, error);
     if (!bundle)
         return NULL;
     mqlua_state *state = mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, error);
     *changed = mqlua_bundle_changed(bundle);
+    if (state)
+        state = judge(state, c, error);
     mqlua_state_free(state);
     if (!state) {
         mqlua_bundle_unref(bundle);
@@ -133,6 +170,7 @@ static mqlua_bundle *check_once(const mqlua_env *proto, const char *entry, bool 
 mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
                                 void (*note)(void *ud, const char *text), void *ud, char **error)
 {
+    check c = {.note = note, .ud = ud};
     bool changed = true;
     mqlua_bundle *bundle = NULL;
     for (int i = 0; changed && i < CHECK_ATTEMPTS; i++) {
@@ -140,7 +178,7 @@ mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
         changed = false;
         free(*error);
         *error = NULL;
-        bundle = check_once(proto, entry, &changed, error);
+        bundle = check_once(proto, entry, &c, &changed, error);
     }
     if (bundle && changed) {
         mqlua_bundle_unref(bundle);

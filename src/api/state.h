@@ -28,7 +28,8 @@ void mqlua_state_free(mqlua_state *state);
 bool mqlua_state_call(mqlua_state *state, mqlua_event event, int worker, char **error);
 
 /* Reads and checks the policy at entry as a start or a reload would: snapshot, compile, run in a scratch state.
- * The sealed bundle (one reference), or NULL with *error. note (may be NULL) is told what is not wrong but deserves
- * a look. Any thread. */
+ * The sealed bundle (one reference), or NULL with *error; a handler that returns a verdict which its event does not
+ * take is an error, too (api/lint.h). note (may be NULL) is told of verdicts without return, one line each. Any
+ * thread. */
 mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
                                 void (*note)(void *ud, const char *text), void *ud, char **error);

@@ -209,7 +209,7 @@ const char *mqlua_verdict_misplaced(mqlua_verdict_kind kind, mqlua_event event, 
                                     char *buffer, size_t size)
 {
     unsigned events = kinds[kind].events;
-    if (settings->host.reply_never && (kind == MQLUA_VERDICT_REJECT || kind == MQLUA_VERDICT_TEMPFAIL))
+    if (settings->host.reply_never == 1 && (kind == MQLUA_VERDICT_REJECT || kind == MQLUA_VERDICT_TEMPFAIL))
         events |= MQLUA_BIT(MQLUA_IN_DATA);
     if (events & MQLUA_BIT(event))
         return NULL;

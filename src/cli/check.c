@@ -4,26 +4,23 @@
 
 #include "cli/cli.h"
 
+#include "api/lint.h"
 #include "api/metrics.h"
-#include "api/state.h"
 #include "api/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Handlers that let mail pass when they fail: nothing says what an error shall come to. */
-static void list_fail_open(const mqlua_registry *registry)
+static void found(void *ud, mqlua_lint_kind kind, const char *text)
 {
-    for (int event = MQLUA_IN_CONNECT; event < MQLUA_EVENTS; event++) {
-        if (event == MQLUA_IN_AUTHENTICATE || event == MQLUA_IN_CLOSE || event == MQLUA_OUT_SENT)
-            continue;
-        const mqlua_handlers *handlers = &registry->events[event];
-        for (int i = 0; i < handlers->count; i++)
-            if (handlers->list[i].on_error == LUA_NOREF && registry->on_error[event] == LUA_NOREF)
-                printf("note: handler '%s' of %s fails open: after an error the next one goes on (see on_error)\n",
-                       handlers->list[i].name, mqlua_event_names[event]);
+    int *mistakes = ud;
+    if (kind == MQLUA_LINT_NOTE) {
+        printf("note: %s\n", text);
+        return;
     }
+    fprintf(stderr, "%s\n", text);
+    ++*mistakes;
 }
 
 static int report(const mqlua_env *proto, const char *policy)
@@ -31,18 +28,16 @@ static int report(const mqlua_env *proto, const char *policy)
     char *error = NULL;
     mqlua_bundle *bundle = mqlua_state_check(proto, policy, NULL, NULL, &error);
     mqlua_state *state = bundle ? mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, &error) : NULL;
-    if (!state) {
+    int mistakes = 0;
+    bool good = state && mqlua_lint(state, found, &mistakes);
+    if (!good)
         fprintf(stderr, "%s\n", error ? error : "not enough memory");
-        free(error);
-        mqlua_bundle_unref(bundle);
-        return CLI_TROUBLE;
-    }
-    list_fail_open(state->env.registry);
-    printf("%s: fine (%.8s)\n", policy, mqlua_bundle_hash(bundle));
+    else if (!mistakes)
+        printf("%s: fine (%.8s)\n", policy, mqlua_bundle_hash(bundle));
     mqlua_state_free(state);
     mqlua_bundle_unref(bundle);
     free(error);
-    return CLI_FINE;
+    return good && !mistakes ? CLI_FINE : CLI_TROUBLE;
 }
 
 static int check(const char *policy)
@@ -66,19 +61,41 @@ static int check(const char *policy)
     return status;
 }
 
+static void print_help(FILE *file)
+{
+    fprintf(file, "usage: mqlua check [--settings FILE] POLICY\n\n"
+                  "Loads the policy as a start or a reload of the plugin would, and looks for verdicts that "
+                  "handlers make\n"
+                  "without returning them or return where they have no meaning. Nothing but the top level of "
+                  "the policy\n"
+                  "runs. Notes (on stdout) say which handlers let mail pass when they fail, and what else "
+                  "deserves a look.\n\n"
+                  "  --settings FILE  the settings to load it with (default: $MAILERQ_LUA_SETTINGS, else\n"
+                  "                   /etc/mailerq-lua/settings.json)\n\n"
+                  "exit status: 0 the policy is fine; 1 it does not load or has a mistake (on stderr, with "
+                  "file and line);\n"
+                  "             2 wrong use of this command\n");
+}
+
 int cli_check(int count, char **arguments)
 {
     const char *policy = NULL;
     for (int i = 1; i < count; i++) {
-        if (strcmp(arguments[i], "--settings") == 0 && i + 1 < count)
+        if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0) {
+            print_help(stdout);
+            return CLI_FINE;
+        }
+        if (strcmp(arguments[i], "--settings") == 0 && i + 1 < count) {
             setenv("MAILERQ_LUA_SETTINGS", arguments[++i], 1);
-        else if (!policy && arguments[i][0] != '-')
+        } else if (!policy && arguments[i][0] != '-') {
             policy = arguments[i];
-        else
-            policy = NULL, i = count;
+        } else {
+            policy = NULL;
+            break;
+        }
     }
     if (!policy) {
-        fprintf(stderr, "usage: mqlua check [--settings FILE] POLICY\n");
+        print_help(stderr);
         return CLI_MISUSE;
     }
     return check(policy);

@@ -51,7 +51,7 @@ static mqlua_carried refuse(mqlua_run *run)
 {
     bool in_transaction =
         run->event == MQLUA_IN_MAILFROM || run->event == MQLUA_IN_RCPTTO || run->event == MQLUA_IN_DATA;
-    if (run->worker->plugin->settings->host.reply_never && in_transaction)
+    if (run->worker->plugin->settings->host.reply_never == 1 && in_transaction)
         return refuse_and_go_on(run);
     send_reply(run, text_of(run, "450 4.7.1 Try again later"), true);
     condemn(run);

@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void warn(void *plugin, const char *text)
+{
+    mqlua_log(&((mqlua_plugin *)plugin)->symbols, MQLUA_LOG_WARN, "mailerq-lua: %s", text);
+}
+
 mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, char **error)
 {
     /* What a policy that fails the check registered must not stay behind. */
@@ -13,7 +18,7 @@ mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, char **error)
     proto.metrics = mqlua_metrics_new(&plugin->symbols, plugin->proto.metrics);
     if (!proto.metrics)
         return NULL;
-    mqlua_bundle *bundle = mqlua_state_check(&proto, plugin->settings->policy, NULL, NULL, error);
+    mqlua_bundle *bundle = mqlua_state_check(&proto, plugin->settings->policy, warn, plugin, error);
     mqlua_metrics_free(proto.metrics);
     return bundle;
 }

@@ -32,7 +32,7 @@ void mqlua_worker_update_wanted(mqlua_worker *worker)
     /* A pointer that connects again was closed without our being told. */
     if (worker->peers)
         wanted |= MQLUA_BIT(MQLUA_IN_CLOSE) | MQLUA_BIT(MQLUA_IN_CONNECT);
-    if (worker->condemned || worker->plugin->settings->host.reply_never)
+    if (worker->condemned || worker->plugin->settings->host.reply_never == 1)
         wanted |= ALL_INCOMING;
     worker->wanted = wanted;
 }

@@ -43,7 +43,7 @@ static const key host_keys[] = {
     {"json_library", CHOICE, AT(host.json_library), NULL, 0, 0, json_libraries, NULL},
     {"address_api", CHOICE, AT(host.address_api), NULL, 0, 0, address_apis, NULL},
     {"local_api", CHOICE, AT(host.local_api), NULL, 0, 0, local_apis, NULL},
-    {"reply_after_send", CHOICE_TRUTH, AT(host.reply_never), "\"always\"", 0, 0, replies, NULL},
+    {"reply_after_send", CHOICE, AT(host.reply_never), NULL, 0, 0, replies, NULL},
     {"proxies", NETWORKS, AT(host.proxies), "[]", 0, 0, NULL, NULL},
     {"inbox", CHOICE_TRUTH, AT(host.inbox_mailerq), "\"other\"", 0, 0, inboxes, NULL},
     {0}};

@@ -26,7 +26,7 @@ typedef struct mqlua_settings {
         int json_library;    /* -1: as built; 0 json-c, 1 libfastjson */
         int address_api;     /* -1: unknown; 0 string, 1 address */
         int local_api;       /* -1: unknown; 0 message, 1 address */
-        bool reply_never;    /* reply_after_send == "never" */
+        int reply_never;     /* reply_after_send: -1 not said, as 0 "always"; 1 "never" */
         bool inbox_mailerq;  /* inbox == "mailerq" */
         char **proxies;      /* CIDR texts, NULL-terminated */
     } host;

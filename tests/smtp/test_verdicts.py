@@ -245,7 +245,8 @@ def test_wrong_verdict_returned(probe, pause):
 
 @PAUSE
 def test_verdict_of_an_observer_is_ignored(pause):
-    policy = f'mq.on("smtp_in_close", function() {pause} return mq.reject() end)\n'
+    policy = "local function judge() return mq.reject() end\n" \
+             f'mq.on("smtp_in_close", function() {pause} return judge() end)\n'
     with Host(policy=policy, settings=SETTINGS) as host:
         host.send()
         host.wait_stderr("a verdict was ignored: mq.reject cannot be returned from smtp_in_close "

@@ -55,7 +55,7 @@ static void defaults(void **state)
     assert_int_equal(s->host.json_library, MQLUA_UNKNOWN);
     assert_int_equal(s->host.address_api, MQLUA_UNKNOWN);
     assert_int_equal(s->host.local_api, MQLUA_UNKNOWN);
-    assert_false(s->host.reply_never);
+    assert_int_equal(s->host.reply_never, MQLUA_UNKNOWN);
     assert_false(s->host.inbox_mailerq);
     assert_non_null(s->host.proxies);
     assert_null(s->host.proxies[0]);
@@ -89,7 +89,7 @@ static void every_key(void **state)
     assert_int_equal(s->host.json_library, 0);
     assert_int_equal(s->host.address_api, 1);
     assert_int_equal(s->host.local_api, 0);
-    assert_true(s->host.reply_never);
+    assert_int_equal(s->host.reply_never, 1);
     assert_true(s->host.inbox_mailerq);
     assert_string_equal(s->host.proxies[0], "192.0.2.0/24");
     assert_string_equal(s->host.proxies[1], "2001:db8::1");

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "vm/calls.h"
+#include <lauxlib.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GGET, TGETS, UGET, CALL, CALLM, CALLT, CALLMT, IST, ISF, JMP, UCLO, RET1, OPCODES };
+
+struct mqlua_calls {
+    lua_State *L;
+    char *table;
+    int opcodes[OPCODES];
+    int util; /* registry: jit.util */
+};
+
+/* Functions in which an instruction is known to be what it is: the nth of the chunk, or of its first inner
+ * function. */
+static const struct {
+    int opcode;
+    const char *text;
+    bool inner;
+    int at;
+} examples[] = {
+    {GGET, "t.f()", false, 1},
+    {TGETS, "t.f()", false, 2},
+    {CALL, "t.f()", false, 3},
+    {CALLM, "t.f(...)", false, 4},
+    {CALLT, "return t.f()", false, 3},
+    {CALLMT, "return t.f(...)", false, 4},
+    {IST, "return t.f() or t.g()", false, 4},
+    {ISF, "return t.f() and t.g()", false, 4},
+    {JMP, "return t.f() or t.g()", false, 5},
+    {UCLO, "local v = t.f() local function g() return v end return 1", false, 6},
+    {UGET, "local v return function() return v end", true, 1},
+    {RET1, "local v return function() return v end", true, 2},
+};
+
+/* ---- one function, at an index of the stack ---- */
+
+/* Calls jit.util's NAME(function, number) and leaves its first result. */
+static void ask(mqlua_calls *calls, const char *name, int function, int number)
+{
+    lua_State *L = calls->L;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, calls->util);
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+    lua_pushvalue(L, function);
+    lua_pushinteger(L, number);
+    lua_call(L, 2, 1);
+}
+
+typedef struct instruction {
+    int opcode, a, b, d;
+} instruction;
+
+/* False behind the last instruction. */
+static bool fetch(mqlua_calls *calls, int function, int pc, instruction *ins)
+{
+    ask(calls, "funcbc", function, pc);
+    bool there = lua_type(calls->L, -1) == LUA_TNUMBER;
+    unsigned word = there ? (unsigned)(int)lua_tonumber(calls->L, -1) : 0;
+    lua_pop(calls->L, 1);
+    *ins = (instruction){(int)(word & 0xff), (int)(word >> 8 & 0xff), (int)(word >> 24), (int)(word >> 16)};
+    return there;
+}
+
+static bool is(const mqlua_calls *calls, const instruction *ins, int opcode)
+{
+    return ins->opcode == calls->opcodes[opcode];
+}
+
+/* A constant of the function: a text that lives as long as it, or NULL. */
+static const char *text_constant(mqlua_calls *calls, int function, int number)
+{
+    ask(calls, "funck", function, -number - 1);
+    const char *text = lua_type(calls->L, -1) == LUA_TSTRING ? lua_tostring(calls->L, -1) : NULL;
+    lua_pop(calls->L, 1);
+    return text;
+}
+
+static bool is_named(const char *name, const mqlua_calls *calls)
+{
+    return name && strcmp(name, calls->table) == 0;
+}
+
+/* Does the instruction load the table? */
+static bool loads_table(mqlua_calls *calls, int function, const instruction *ins)
+{
+    if (is(calls, ins, GGET))
+        return is_named(text_constant(calls, function, ins->d), calls);
+    if (!is(calls, ins, UGET))
+        return false;
+    ask(calls, "funcuvname", function, ins->d);
+    bool named = lua_type(calls->L, -1) == LUA_TSTRING && is_named(lua_tostring(calls->L, -1), calls);
+    lua_pop(calls->L, 1);
+    return named;
+}
+
+/* Where a jump from pc leads to. */
+static int target(int pc, const instruction *jump)
+{
+    return pc + 1 + jump->d - 0x8000;
+}
+
+/* Is the value in a register, which is true in a condition, returned alone by what comes from pc on? */
+static bool is_returned(mqlua_calls *calls, int function, int pc, int slot)
+{
+    instruction ins;
+    for (int steps = 0; steps < 100 && fetch(calls, function, pc, &ins); steps++) {
+        if (is(calls, &ins, RET1))
+            return ins.a == slot;
+        if (is(calls, &ins, UCLO) || is(calls, &ins, JMP))
+            pc = target(pc, &ins);
+        else if (is(calls, &ins, IST) && ins.d == slot)
+            pc++; /* to the jump behind it */
+        else
+            return false;
+    }
+    return false;
+}
+
+/* The function is in a register, and arguments are in those above it: the next use of the register is its
+ * call, or it is not called from there. (IST and ISF have no register where the others have theirs.) */
+static mqlua_call_use find_use(mqlua_calls *calls, int function, int pc, int slot)
+{
+    instruction ins;
+    while (fetch(calls, function, pc++, &ins) &&
+           (ins.a != slot || is(calls, &ins, IST) || is(calls, &ins, ISF)))
+        ;
+    if (is(calls, &ins, CALLT) || is(calls, &ins, CALLMT))
+        return MQLUA_CALL_RETURNED;
+    if (!is(calls, &ins, CALL) && !is(calls, &ins, CALLM))
+        return MQLUA_CALL_USED;
+    if (ins.b == 1)
+        return MQLUA_CALL_DROPPED;
+    return ins.b == 2 && is_returned(calls, function, pc, slot) ? MQLUA_CALL_RETURNED : MQLUA_CALL_USED;
+}
+
+/* ---- a function and those inside of it ---- */
+
+typedef struct reading {
+    mqlua_calls *calls;
+    const void *bytes;
+    size_t size;
+    void (*visit)(void *ud, const mqlua_call *call);
+    void *ud;
+} reading;
+
+static void visit(reading *r, int function, int pc, mqlua_call *call)
+{
+    lua_State *L = r->calls->L;
+    ask(r->calls, "funcinfo", function, pc);
+    lua_getfield(L, -1, "source");
+    lua_getfield(L, -2, "currentline");
+    call->source = lua_tostring(L, -2);
+    call->line = (int)lua_tointeger(L, -1);
+    r->visit(r->ud, call);
+    lua_pop(L, 3);
+}
+
+static void read_code(reading *r, int function, bool inner)
+{
+    mqlua_calls *calls = r->calls;
+    instruction ins, next;
+    for (int pc = 1; fetch(calls, function, pc, &ins); pc++) {
+        mqlua_call call = {.inner = inner, .use = MQLUA_CALL_RETURNED};
+        if (!inner && is(calls, &ins, UGET) && is_returned(calls, function, pc + 1, ins.a)) {
+            call.upvalue = ins.d + 1;
+            visit(r, function, pc, &call);
+        } else if (loads_table(calls, function, &ins) && fetch(calls, function, pc + 1, &next) &&
+                   is(calls, &next, TGETS) && next.b == ins.a && next.a == ins.a) {
+            call.name = text_constant(calls, function, next.d & 0xff);
+            call.use = find_use(calls, function, pc + 2, next.a);
+            if (call.name)
+                visit(r, function, pc + 1, &call);
+        }
+    }
+}
+
+static void read_function(reading *r, int function, bool inner)
+{
+    lua_State *L = r->calls->L;
+    luaL_checkstack(L, 10, "functions inside of each other");
+    read_code(r, function, inner);
+    ask(r->calls, "funcinfo", function, 0);
+    lua_getfield(L, -1, "gcconsts");
+    int constants = (int)lua_tointeger(L, -1);
+    lua_pop(L, 2);
+    for (int i = 1; i <= constants; i++) {
+        ask(r->calls, "funck", function, -i);
+        if (strcmp(luaL_typename(L, -1), "proto") == 0)
+            read_function(r, lua_gettop(L), true);
+        lua_pop(L, 1);
+    }
+}
+
+static int read_all(lua_State *L)
+{
+    reading *r = lua_touserdata(L, 1);
+    if (luaL_loadbuffer(L, r->bytes, r->size, "="))
+        return lua_error(L);
+    read_function(r, lua_gettop(L), false);
+    return 0;
+}
+
+bool mqlua_calls_read(mqlua_calls *calls, const void *bytes, size_t size,
+                      void (*visit_call)(void *ud, const mqlua_call *call), void *ud)
+{
+    reading r = {calls, bytes, size, visit_call, ud};
+    int top = lua_gettop(calls->L);
+    bool good = lua_cpcall(calls->L, read_all, &r) == 0;
+    lua_settop(calls->L, top);
+    return good;
+}
+
+/* ---- functions of other states ---- */
+
+typedef struct dump {
+    char *bytes;
+    size_t size;
+} dump;
+
+static int append(lua_State *L, const void *data, size_t size, void *ud)
+{
+    dump *d = ud;
+    char *bytes = realloc(d->bytes, d->size + size);
+    if (!bytes)
+        return 1;
+    memcpy(bytes + d->size, data, size);
+    d->bytes = bytes;
+    d->size += size;
+    return 0;
+}
+
+bool mqlua_calls_read_function(mqlua_calls *calls, lua_State *L,
+                               void (*visit_call)(void *ud, const mqlua_call *call), void *ud)
+{
+    dump d = {0};
+    bool good = lua_dump(L, append, &d) == 0 && mqlua_calls_read(calls, d.bytes, d.size, visit_call, ud);
+    free(d.bytes);
+    return good;
+}
+
+/* ---- the reader ---- */
+
+/* Keeps jit.util, which lies where require would find it. */
+static void open_util(mqlua_calls *calls)
+{
+    lua_State *L = calls->L;
+    lua_pushcfunction(L, luaopen_jit);
+    lua_pushstring(L, LUA_JITLIBNAME);
+    lua_call(L, 1, 0);
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    lua_getfield(L, LUA_REGISTRYINDEX, "_PRELOAD");
+    lua_getfield(L, -1, "jit.util");
+    lua_pushstring(L, "jit.util");
+    lua_call(L, 1, 1);
+    calls->util = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static int learn(lua_State *L)
+{
+    mqlua_calls *calls = lua_touserdata(L, 1);
+    open_util(calls);
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        instruction ins;
+        if (luaL_loadstring(L, examples[i].text))
+            return lua_error(L);
+        if (examples[i].inner)
+            ask(calls, "funck", lua_gettop(L), -1);
+        if (!fetch(calls, lua_gettop(L), examples[i].at, &ins))
+            return lua_error(L); /* nobody sees which */
+        calls->opcodes[examples[i].opcode] = ins.opcode;
+        lua_settop(L, 1);
+    }
+    return 0;
+}
+
+static void count_dropped(void *ud, const mqlua_call *call)
+{
+    if (call->name && strcmp(call->name, "f") == 0 && call->use == MQLUA_CALL_DROPPED)
+        ++*(int *)ud;
+}
+
+/* The opcodes must differ, and what they were learnt for must be found with them. */
+static int prove(lua_State *L)
+{
+    mqlua_calls *calls = lua_touserdata(L, 1);
+    for (int i = 0; i < OPCODES; i++)
+        for (int j = 0; j < i; j++)
+            if (calls->opcodes[i] == calls->opcodes[j])
+                return lua_error(L);
+    int dropped = 0;
+    const char *t = calls->table,
+               *text = lua_pushfstring(L, "local v = %s.f() %s.f() return %s.f()", t, t, t);
+    if (luaL_loadstring(L, text) || !mqlua_calls_read_function(calls, L, count_dropped, &dropped) ||
+        dropped != 1)
+        return lua_error(L);
+    return 0;
+}
+
+mqlua_calls *mqlua_calls_new(const char *table)
+{
+    mqlua_calls *calls = calloc(1, sizeof *calls);
+    if (!calls)
+        return NULL;
+    calls->table = strdup(table);
+    calls->L = luaL_newstate();
+    if (calls->table && calls->L && lua_cpcall(calls->L, learn, calls) == 0 &&
+        lua_cpcall(calls->L, prove, calls) == 0)
+        return calls;
+    mqlua_calls_free(calls);
+    return NULL;
+}
+
+void mqlua_calls_free(mqlua_calls *calls)
+{
+    if (!calls)
+        return;
+    if (calls->L)
+        lua_close(calls->L);
+    free(calls->table);
+    free(calls);
+}

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""mqlua check: what it finds before a policy meets traffic, what it leaves alone, and its exit status."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "smtp"))
+
+from mqlua import PROGRAM, Host  # noqa: E402
+
+
+class Checked:
+    def __init__(self, folder, settings=None):
+        command = [PROGRAM, "check", folder / "policy.lua"]
+        if settings is not None:
+            (folder / "settings.json").write_text(json.dumps(settings))
+            command[2:2] = ["--settings", folder / "settings.json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.status = done.returncode
+        self.mistakes = done.stderr.splitlines()
+        self.notes = [line[6:] for line in done.stdout.splitlines() if line.startswith("note: ")]
+        self.fine = ": fine (" in done.stdout
+
+
+@pytest.fixture
+def check(tmp_path):
+    """check(text, file=text, ...) checks a policy of these files."""
+    def run(policy, settings=None, **files):
+        for name, text in {"policy": policy, **files}.items():
+            (tmp_path / f"{name}.lua").write_text(text)
+        return Checked(tmp_path, settings)
+    return run
+
+
+def handler(body, event="smtp_in_rcptto", options=", {on_error = function() end}"):
+    return f'mq.on("{event}", function(connection, address)\n{body}\nend{options})\n'
+
+
+# ---- verdicts without return ----
+
+@pytest.mark.parametrize("name, call", [
+    ("reject", 'mq.reject(550, "5.1.1", "No")'), ("tempfail", "mq.tempfail()"), ("disconnect", "mq.disconnect()"),
+    ("done", "mq.done()"), ("complete", "mq.complete()"), ("rerun", "mq.rerun()"), ("accept", "mq.accept()"),
+    ("deny", "mq.deny()"), ("discard", 'mq.discard("x")'), ("quarantine", 'mq.quarantine("a@b.example")'),
+    ("hold", "mq.hold()")])
+def test_forgotten_return(check, name, call):
+    found = check(handler(f"if address.is_null then {call} end"))
+    assert found.status == 1 and not found.fine
+    assert found.mistakes == [f"policy.lua:2: mq.{name} without 'return' does nothing: write 'return mq.{name}(...)'"]
+
+
+@pytest.mark.parametrize("body, line", [
+    ("mq.reject(550,\n'5.1.1',\n'No')\n", 2),
+    ("local function inner()\n  mq.reject()\nend\ninner()", 3),
+    ("do\n\nmq.reject() end", 4),
+    ("mq.reject(550, '5.1.1', connection.is_secure and 'a' or 'b')", 2),
+    ("mq['reject']()", 2)])
+def test_forgotten_return_wherever_it_is(check, body, line):
+    assert [text.split(": ")[0] for text in check(handler(body)).mistakes] == [f"policy.lua:{line}"]
+
+
+def test_all_files_and_all_mistakes(check):
+    found = check("local mq = mq\n" + handler("mq.reject()") + "require('other')\n",
+                  other="return function() mq.tempfail() mq.hold() end\n", unused="\nmq.deny()\n")
+    assert found.status == 1
+    assert sorted(line.split(" without")[0] for line in found.mistakes) == [
+        "other.lua:1: mq.hold", "other.lua:1: mq.tempfail", "policy.lua:3: mq.reject", "unused.lua:2: mq.deny"]
+
+
+@pytest.mark.parametrize("body", [
+    "return mq.reject()",
+    "return mq.reject(550, '5.1.1', 'No')",
+    "return (mq.reject())",
+    "local verdict = mq.reject()\nif address.is_null then return verdict end",
+    "local verdict\nverdict = address.is_null and mq.reject()\nreturn verdict or nil",
+    "local verdict = address.is_null and mq.reject() or nil\nreturn verdict",
+    "return address.is_null and mq.reject() or mq.tempfail()",
+    "connection.vars.text = tostring(mq.reject())",
+    "local list = {mq.reject(), mq.tempfail()}\nreturn list[1]",
+    "local function later() return mq.reject() end\nreturn later()",
+    "-- mq.reject()\n--[[\nmq.reject()\n]] local text = 'mq.reject()' .. [[\nmq.reject()\n]]\nmq.log.info(text)",
+    "local gate = {reject = function() end}\ngate.reject()\nlocal reject = gate.reject\nreject()",
+    "local mq = {reject = function() end}\nmq.reject()",
+    "connection:spawn(function() mq.sleep(0.1) end)",
+    "mq.log.info('done')\nmq.now()",
+    "local make = mq.reject\nreturn make()"])
+def test_right_code_is_left_alone(check, body):
+    found = check(handler(body))
+    assert found.mistakes == []
+    assert found.status == 0 and found.fine
+
+
+# ---- verdicts at the wrong event ----
+
+SEEN = ["return mq.hold('x')", "return (mq.hold())", "local v = mq.hold() return v",
+        "if address then return mq.hold() end", "return address and mq.hold() or nil", "return made"]
+
+
+@pytest.mark.parametrize("body", SEEN)
+def test_wrong_event(check, body):
+    found = check("local made = mq.hold()\n" + handler(body))
+    assert found.status == 1
+    assert found.mistakes == ["policy.lua:3: mq.hold cannot be returned from smtp_in_rcptto (use mq.reject, mq.tempfail "
+                              "or mq.disconnect); it belongs to smtp_out_data"]
+
+
+@pytest.mark.parametrize("event", ["smtp_in_close", "smtp_out_sent"])
+@pytest.mark.parametrize("verdict", ["reject", "done"])
+def test_observing_events_take_none(check, event, verdict):
+    [mistake] = check(handler(f"return mq.{verdict}()", event)).mistakes
+    assert mistake.startswith(f"policy.lua:2: mq.{verdict} cannot be returned from {event} "
+                              "(this event only observes: return nothing); it belongs to ")
+
+
+@pytest.mark.parametrize("event", ["initialize", "context_initialize", "cleanup", "context_cleanup"])
+def test_events_without_verdicts(check, event):
+    [mistake] = check(handler("return mq.done()", event, "")).mistakes
+    assert mistake.startswith(f"policy.lua:2: mq.done cannot be returned from {event} (return nothing)")
+
+
+def test_on_error_functions(check):
+    found = check(handler("", options=",\n{on_error = function() return mq.accept() end}"))
+    assert [line.split(" (")[0] for line in found.mistakes] == [
+        "policy.lua:4: mq.accept cannot be returned from smtp_in_rcptto"]
+    found = check("mq.configure{on_error = {smtp_in_message = function() return mq.reject() end}}\n" +
+                  handler("", "smtp_in_message", ""))
+    assert [line.split(" (")[0] for line in found.mistakes] == [
+        "policy.lua:1: mq.reject cannot be returned from smtp_in_message"]
+
+
+def test_every_mistake_is_told(check):
+    found = check(handler("return mq.accept()") + handler("return mq.deny()") + handler("return mq.discard()"),
+                  settings={"host": {"inbox": "mailerq"}})
+    assert [line.split(" cannot")[0] for line in found.mistakes] == [
+        "policy.lua:2: mq.accept", "policy.lua:5: mq.deny", "policy.lua:8: mq.discard"]
+
+
+@pytest.mark.parametrize("body", [
+    "return mq.reject()", "return mq.done()", "return other()", "return pcall(function() return mq.hold() end)",
+    "local v = mq.hold() connection.vars.x = tostring(v)", "if made == mq.done() then return nil end"])
+def test_right_event(check, body):
+    assert check("local made = mq.hold()\nlocal function other() end\n" + handler(body)).mistakes == []
+
+
+def test_reject_in_data_is_for_the_settings_to_say(check):
+    policy = handler("return mq.reject()", "smtp_in_data", ", {chunks = true}")
+    assert check(policy).status == 1
+    assert check(policy, settings={"host": {"reply_after_send": "never"}}).status == 0
+
+
+def test_the_plugin_does_not_start_with_it(tmp_path):
+    policy = handler("return mq.reject()", "smtp_in_close")
+    with Host(policy=policy, start=False) as host:
+        with pytest.raises(AssertionError):
+            host.start()
+        assert host.wait_end() != 0
+    assert "policy.lua:2: mq.reject cannot be returned from smtp_in_close" in host.stderr
+
+
+def test_the_plugin_starts_with_a_forgotten_return():
+    with Host(policy=handler("if address.localpart == 'x' then mq.reject() end")) as host:
+        assert "policy.lua:2: mq.reject without 'return' does nothing" in host.stderr
+        host.send()
+
+
+# ---- notes ----
+
+def rejects(notes):
+    return [note.split("'")[1] for note in notes if "rejects at RCPT TO" in note]
+
+
+@pytest.mark.parametrize("policy", [
+    handler("return mq.reject()"),
+    handler("return mq.tempfail()"),
+    handler("return address.is_null and mq.reject() or nil"),
+    handler("return pcall(function() return mq.reject() end)"),
+    "local gone = mq.reject()\n" + handler("if address.is_null then return gone end"),
+    "local function judge() return mq.reject() end\n" + handler("return judge()"),
+    "local function judge() return mq.reject() end local function b() return judge() end\n" + handler("return b()"),
+    "local other = require('other')\n" + handler("return other()"),
+    handler("", options=", {on_error = mq.tempfail()}"),
+    handler("", options=", {on_error = function() return mq.tempfail() end}"),
+    "mq.configure{on_error = {smtp_in_rcptto = mq.tempfail()}}\n" + handler("", options="")])
+def test_note_of_rejects_at_rcptto(check, policy):
+    files = {"other": "return function() return mq.reject() end"}
+    found = check(policy, **files)
+    assert len(rejects(found.notes)) == 1 and found.status == 0
+    assert "host.reply_after_send" in found.notes[0]
+    for said in ["never", "always"]:
+        assert rejects(check(policy, settings={"host": {"reply_after_send": said}}, **files).notes) == []
+
+
+@pytest.mark.parametrize("policy", [
+    handler("return mq.done()"),
+    handler("return mq.disconnect()"),
+    handler("return mq.reject()", "smtp_in_mailfrom"),
+    "local function judge() return mq.reject() end\n" + handler("return mq.done()") + handler("judge()", "smtp_in_close"),
+    "local a, b\nfunction a() return b() end\nfunction b() return a() end\n" + handler("return a()")])
+def test_no_note_of_rejects(check, policy):
+    found = check(policy)
+    assert rejects(found.notes) == [] and found.status == 0
+
+
+def test_handlers_that_fail_open(check):
+    found = check("""
+mq.configure{on_error = {smtp_in_mailfrom = mq.tempfail()}}
+mq.on("smtp_in_connect", function() end, {name = "open"})
+mq.on("smtp_in_connect", function() end, {name = "closed", on_error = mq.disconnect()})
+mq.on("smtp_in_mailfrom", function() end, {name = "configured"})
+mq.on("smtp_in_authenticate", function() end, {name = "denies"})
+mq.on("smtp_in_close", function() end, {name = "observes"})
+mq.on("smtp_out_sent", function() end, {name = "observes"})
+mq.on("context_initialize", function() end, {name = "starts"})
+mq.on("smtp_out_data", function() end)
+""")
+    assert found.status == 0
+    assert found.notes == [
+        f"handler '{name}' of {event} fails open: after an error the next one goes on (see on_error)"
+        for name, event in [("open", "smtp_in_connect"), ("policy.lua:10", "smtp_out_data")]]
+
+
+# ---- the command ----
+
+def status(*arguments, **options):
+    return subprocess.run([PROGRAM, "check", *arguments], capture_output=True, text=True, timeout=60, **options)
+
+
+def test_help():
+    done = status("--help")
+    assert done.returncode == 0 and "exit status: 0" in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["a.lua", "b.lua"], ["--nonsense", "a.lua"], ["--settings"]])
+def test_misuse(arguments):
+    done = status(*arguments)
+    assert done.returncode == 2 and "usage: mqlua check" in done.stderr and not done.stdout
+
+
+def test_status_of_what_does_not_load(check, tmp_path):
+    found = check("local x = = 1\n")
+    assert found.status == 1 and found.mistakes[0].startswith("policy.lua:1: ")
+    assert status(tmp_path / "missing.lua").returncode == 1
+    (tmp_path / "settings.json").write_text("{\n \"hodl\": 1}")
+    done = status("--settings", tmp_path / "settings.json", tmp_path / "policy.lua")
+    assert done.returncode == 1 and "settings.json:2:2: unknown key 'hodl'; did you mean 'hold'?" in done.stderr
