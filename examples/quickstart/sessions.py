@@ -58,16 +58,19 @@ class Client:
         self.note("STARTTLS", self.smtp.starttls(context=context))
         self.note(f"AUTH PLAIN {name} ********", self.smtp.login(name, password))
 
-    def send(self, sender, recipients, message):
-        """Sends to the recipients in order; stops when the server closes. Returns those that were refused."""
+    def send(self, sender, recipients, message, refusal_ends):
+        """Sends to the recipients in order. Returns those that were refused, and whether that ended the session."""
+        refused = []
         self.note(f"MAIL FROM:<{sender}>", self.smtp.mail(sender, ["BODY=8BITMIME"]))
         for recipient in recipients:
             if self.note(f"RCPT TO:<{recipient}>", self.smtp.rcpt(recipient)) >= 500:
-                code, text = self.smtp.getreply()
-                self.dialogue.append(f"   {code} {text.decode()}")
-                return [recipient]
+                refused.append(recipient)
+                if refusal_ends:
+                    code, text = self.smtp.getreply()
+                    self.dialogue.append(f"   {code} {text.decode()}")
+                    return refused, True
         self.note(f"DATA, {len(message):,} bytes", self.smtp.data(message))
-        return []
+        return refused, False
 
     def close(self):
         self.smtp.close()
@@ -76,13 +79,17 @@ class Client:
 class Show:
     """The stand-in, and what is printed about it."""
 
-    def __init__(self, host):
-        self.host = host
-        self.seen_lines = self.seen_messages = 0
-        self.numbers = itertools.count(1)
+    numbers = itertools.count(1)
 
-    def title(self, text):
+    def __init__(self, host, refusal_ends=True):
+        self.host = host
+        self.refusal_ends = refusal_ends
+        self.seen_lines = self.seen_messages = 0
+
+    def title(self, text, remark=None):
         print(f"\n== {next(self.numbers)}. {text} ".ljust(WIDTH, "="))
+        if remark:
+            print(textwrap.fill(remark, WIDTH - 3, initial_indent="   ", subsequent_indent="   ") + "\n")
 
     def decisions(self, closes):
         """Prints what the policy said, up to the end of so many connections."""
@@ -129,21 +136,20 @@ def beside(left, right):
         print(f"   {one:<{LEFT}} {other}".rstrip())
 
 
-def session(show, title, sender, recipients, message, login=None):
+def session(show, title, sender, recipients, message, login=None, remark=None):
     """One message, in as many connections as it takes; checks that it came out as it went in."""
-    show.title(title)
-    dialogue, refused, closes = [], [], 0
+    show.title(title, remark)
+    dialogue, rest, closes = [], list(recipients), 0
     while True:
         client = Client(show.host.port, dialogue)
         closes += 1
         if login:
             client.login(*login)
-        rest = [one for one in recipients if one not in refused]
-        now = client.send(sender, rest, message)
+        refused, ended = client.send(sender, rest, message, show.refusal_ends)
         client.close()
-        if not now:
+        rest = [one for one in rest if one not in refused]
+        if not ended:
             break
-        refused += now
         dialogue += ["(as mail servers do, the others once more:)"]
     show.decisions(closes)
     messages = show.messages(len(rest))
@@ -153,20 +159,39 @@ def session(show, title, sender, recipients, message, login=None):
     return messages
 
 
+SEVERAL = {
+    "sender": "you@example.org", "recipients": ["jane@example.com", "ghost@example.com", "kim@example.com"],
+    "message": letter("to several", "Hello all")}
+
+
 def incoming(show):
     """All sessions with the stand-in; returns the first message that it published."""
     first = session(show, "A plain message", "news@paper.example", ["jane@example.com"],
                     letter("plain", "Hello Jane", "Precedence: bulk\r\n"))[0]
     session(show, "TLS and a login", "jane@example.com", ["friend@far.example"], letter("from a customer", "Hello"),
             ("jane@example.com", "opensesame"))
-    session(show, "Three recipients, one of whom does not exist", "you@example.org",
-            ["jane@example.com", "ghost@example.com", "kim@example.com"], letter("to several", "Hello all"))
     session(show, "The null sender", "", ["kim@example.com"], letter("a bounce", "It could not be delivered"))
     message = large()
-    [published] = session(show, "5 MB, with dots and 8-bit bytes", "you@example.org", ["jane@example.com"], message)
+    [published] = session(
+        show, "5 MB, with dots and 8-bit bytes", "you@example.org", ["jane@example.com"], message,
+        remark="smtp_in_data counts more bytes than the message has: it sees the dots that SMTP doubles.")
     digest = [hashlib.sha256(one).hexdigest()[:40] for one in (message, content(published))]
     beside(["SHA-256 " + digest[0]], ["SHA-256 " + digest[1]])
+    session(
+        show, "Three recipients, one of whom does not exist", **SEVERAL,
+        remark="MailerQ's documentation does not say whether it adds a reply of its own to the policy's, which the client "
+               "could take for acceptance. So a reject ends the session with a 421, and the sender tries the others again.")
     return first
+
+
+def without_own_reply():
+    """The same three recipients with the other kind of MailerQ."""
+    with mqlua.Host(policy=HERE / "policy.lua", settings={"host": {"reply_after_send": "never"}},
+                    knobs={"reply-after-send": "suppress"}) as host:
+        session(
+            Show(host, refusal_ends=False), "The same where MailerQ is known to send no reply of its own", **SEVERAL,
+            remark='With "reply_after_send": "never" in the settings a reject is one reply, and the session goes on for '
+                   "the others. docs/MAILERQ.md tells how to find out what yours does.")
 
 
 def outgoing(show, message):
@@ -227,7 +252,9 @@ def main():
           "received, hostname and\nconnection). The policy: examples/quickstart/policy.lua")
     with mqlua.Host(policy=HERE / "policy.lua") as host:
         show = Show(host)
-        outgoing(show, incoming(show))
+        first = incoming(show)
+        without_own_reply()
+        outgoing(show, first)
         if "--serve" in sys.argv[1:]:
             try:
                 serve(host)
