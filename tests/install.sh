@@ -45,5 +45,6 @@ if ! { echo "postfix postfix/main_mailer_type select No configuration" |
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove \
     "${missing[@]}"; } >"$log" 2>&1; then
   cat "$log" >&2
+  echo "$0: as root, install: ${missing[*]}" >&2
   exit 1
 fi
