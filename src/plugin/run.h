@@ -72,6 +72,14 @@ typedef struct mqlua_arguments {
 bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
                      const mqlua_arguments *arguments);
 
+/* run_life.c: a run in worker->runs that has yet to take its first step, in the state of peer or (outgoing) the current
+ * one. NULL on lack of memory. */
+mqlua_run *mqlua_run_new(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
+                         const mqlua_arguments *arguments);
+
+/* Gives back what the run has, nothing to the host; its task has ended. A run of smtp_in_close takes its peer along. */
+void mqlua_run_free(mqlua_run *run);
+
 /* The connection is gone, or the worker ends: no hand-back, tasks cancelled, everything freed. */
 void mqlua_run_abandon(mqlua_run *run);
 
