@@ -105,16 +105,26 @@ static void *helper(void *arg)
     return NULL;
 }
 
+/* Signals are for the host's threads. Those that a fault of this thread itself raises are not: blocked, they would
+ * end the process without the host's handlers. */
+static void fill_mask(sigset_t *set)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    sigfillset(set);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(set, faults[i]);
+}
+
 /* With the lock held. Signals are blocked before the thread exists, because it inherits the mask. */
 static bool start_thread(mqlua_threads *threads)
 {
-    sigset_t all, before;
+    sigset_t mask, before;
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes) != 0)
         return false;
     pthread_attr_setstacksize(&attributes, STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    fill_mask(&mask);
+    pthread_sigmask(SIG_SETMASK, &mask, &before);
     pthread_t *thread = &threads->threads[threads->count];
     bool started = pthread_create(thread, &attributes, helper, threads) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

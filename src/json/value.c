@@ -15,7 +15,7 @@ enum { TYPE_CDATA = 10 }; /* what lua_type says of cdata; LuaJIT's headers have 
 
 /* What a state needs for JSON is in one table of the registry. */
 static const char registry_key;
-enum { SIGNED = 1, UNSIGNED, KIND, ARRAY, OBJECT, MODULE, ENTRIES = MODULE };
+enum { SIGNED = 1, UNSIGNED, KIND, ARRAY, OBJECT, ENTRIES = OBJECT };
 
 /* C cannot make or recognise 64-bit integers of LuaJIT; FFI can. kind: 1 signed, 2 unsigned, 0 something
  * else. */
@@ -38,22 +38,6 @@ static void push_entry(lua_State *L, int entry)
 
 /* ---- opening ---- */
 
-/* The ffi module. luaopen_ffi enters it where require finds it: it is taken out again. */
-static void push_ffi(lua_State *L)
-{
-    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
-    lua_getfield(L, -1, LUA_FFILIBNAME);
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        lua_pushcfunction(L, luaopen_ffi);
-        lua_pushliteral(L, LUA_FFILIBNAME);
-        lua_call(L, 1, 1);
-        lua_pushnil(L);
-        lua_setfield(L, -3, LUA_FFILIBNAME);
-    }
-    lua_remove(L, -2);
-}
-
 static void add_mark(lua_State *L, int table, int entry, const char *name)
 {
     lua_createtable(L, 0, 2);
@@ -68,9 +52,7 @@ void mqlua_value_open(lua_State *L)
     int table = lua_gettop(L);
     if (luaL_loadbuffer(L, int64_source, sizeof(int64_source) - 1, "=json"))
         lua_error(L);
-    push_ffi(L);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, table, MODULE); /* tables that all cdata need are alive only as long as the module is */
+    mqlua_vm_push_ffi(L);
     lua_call(L, 1, 3);
     lua_rawseti(L, table, KIND);
     lua_rawseti(L, table, UNSIGNED);

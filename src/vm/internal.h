@@ -18,8 +18,11 @@ struct mqlua_vm {
     lua_State *L;
     mqlua_vm_limits limits;
     size_t used, peak;
-    size_t collected; /* bytes in use after the last full collection */
+    size_t large;     /* bytes in large blocks */
+    size_t pace;      /* beyond this many bytes in use a full collection is due */
+    bool refused;     /* an allocation was, because of the cap */
     size_t reserve;   /* what set-up may use beyond the cap */
+    int hook_count;   /* instructions between two calls of the hook */
     int inside;       /* Lua runs: the limits hold */
     bool expired;     /* the run-time budget of this run is spent */
     uint64_t run;     /* serial of the current run */
@@ -46,8 +49,12 @@ struct mqlua_vm {
 void mqlua_vm_enter(mqlua_vm *vm);
 void mqlua_vm_leave(mqlua_vm *vm);
 
-/* After a run, from outside: collects when the cap is near. */
+/* After a run that failed and whose coroutine is gone, from outside: collects all garbage if that is due. */
 void mqlua_vm_relieve(mqlua_vm *vm);
+
+/* What is raised when the run-time budget is spent, without the place. */
+enum { MQLUA_SPENT_TEXT = 64 };
+void mqlua_vm_spent_text(const mqlua_vm *vm, char text[MQLUA_SPENT_TEXT]);
 
 /* sandbox.c: opens the libraries that limits.allow permits. Raises. */
 void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits);

@@ -41,6 +41,31 @@ static void remove_members(lua_State *L, unsigned allow)
     }
 }
 
+/* debug.getinfo without C functions that are found on the stack: those that ours wrap (pcall, xpcall,
+ * coroutine.resume) would run without limits. Upvalue: the original. */
+static int l_getinfo(lua_State *L)
+{
+    int level = lua_isthread(L, 1) ? 2 : 1;
+    bool own_stack = level == 1 && lua_isnumber(L, 1);
+    if (own_stack) { /* this function is one level more */
+        lua_pushinteger(L, lua_tointeger(L, 1) + (lua_tointeger(L, 1) >= 0));
+        lua_replace(L, 1);
+    }
+    bool on_stack = lua_isnumber(L, level);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    if (!on_stack || !lua_istable(L, -1))
+        return 1;
+    lua_getfield(L, -1, "func");
+    if (lua_iscfunction(L, -1)) {
+        lua_pushnil(L);
+        lua_setfield(L, -3, "func");
+    }
+    lua_pop(L, 1);
+    return 1;
+}
+
 /* debug shrinks to what cannot change anything. */
 static void shrink_debug(lua_State *L)
 {
@@ -49,6 +74,7 @@ static void shrink_debug(lua_State *L)
     lua_getfield(L, -2, "traceback");
     lua_setfield(L, -2, "traceback");
     lua_getfield(L, -2, "getinfo");
+    lua_pushcclosure(L, l_getinfo, 1);
     lua_setfield(L, -2, "getinfo");
     lua_setglobal(L, "debug");
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
@@ -99,7 +125,6 @@ static const library libraries[] = {
     {LUA_BITLIBNAME, luaopen_bit, 0},
     {LUA_DBLIBNAME, luaopen_debug, 0},
     {LUA_JITLIBNAME, luaopen_jit, MQLUA_ALLOW_JIT},
-    {LUA_FFILIBNAME, luaopen_ffi, MQLUA_ALLOW_FFI},
     {NULL, NULL, 0},
 };
 
@@ -108,6 +133,32 @@ static void open_library(lua_State *L, const library *lib)
     lua_pushcfunction(L, lib->open);
     lua_pushstring(L, lib->name);
     lua_call(L, 1, 0);
+}
+
+/* The address of this is the key in the registry. */
+static const char ffi_key;
+
+/* A literal such as 1LL opens ffi where nobody did before, and enters it where require finds it. So it is
+ * open in every state. The tables that all cdata need live as long as the module does. */
+static void open_ffi(lua_State *L, bool allowed)
+{
+    lua_pushlightuserdata(L, (void *)&ffi_key);
+    lua_pushcfunction(L, luaopen_ffi);
+    lua_pushliteral(L, LUA_FFILIBNAME);
+    lua_call(L, 1, 1);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+    if (allowed)
+        return;
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_pushnil(L);
+    lua_setfield(L, -2, LUA_FFILIBNAME);
+    lua_pop(L, 1);
+}
+
+void mqlua_vm_push_ffi(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)&ffi_key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
 /* A finalizer that a script writes into a metatable of the library would run without limits. */
@@ -137,6 +188,7 @@ void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits)
     for (const library *lib = libraries; lib->name; lib++)
         if (!lib->allow || (lib->allow & limits->allow))
             open_library(L, lib);
+    open_ffi(L, limits->allow & MQLUA_ALLOW_FFI);
     if (!(limits->allow & MQLUA_ALLOW_BYTECODE))
         run_source(L, text_only_source, sizeof text_only_source - 1, "=sandbox");
     remove_members(L, limits->allow);

@@ -139,8 +139,9 @@ static void unlink_wait(mqlua_wait *wait)
 static int make_coroutine(lua_State *L)
 {
     mqlua_task *task = lua_touserdata(L, 1);
-    task->co = lua_newthread(L);
+    lua_State *co = lua_newthread(L);
     task->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    task->co = co; /* not before it is kept */
     return 0;
 }
 
@@ -175,6 +176,7 @@ static void drop_coroutine(mqlua_task *task, bool reusable)
 
 typedef struct failure {
     mqlua_task *task;
+    const char *message; /* instead of what was raised; NULL: that */
     char *text;
 } failure;
 
@@ -182,6 +184,11 @@ static int describe_failure(lua_State *L)
 {
     failure *f = lua_touserdata(L, 1);
     lua_State *co = f->task->co;
+    if (f->message) {
+        lua_pop(co, 1);
+        lua_pushstring(L, f->message);
+        lua_xmove(L, co, 1);
+    }
     const char *message = lua_tostring(co, -1);
     if (!message)
         message = lua_pushfstring(L, "(error object is a %s value)", lua_typename(co, lua_type(co, -1)));
@@ -228,10 +235,16 @@ static void end_task(mqlua_task *task, const mqlua_end *end)
 
 static void end_failed(mqlua_task *task, int status, bool expired)
 {
-    failure f = {task, NULL};
+    char spent[MQLUA_SPENT_TEXT];
+    failure f = {.task = task};
+    if (expired && status == LUA_ERRMEM) { /* once the budget is spent the allocator refuses large blocks */
+        mqlua_vm_spent_text(task->vm, spent);
+        f.message = spent;
+    }
     if (task->co)
         mqlua_vm_setup(task->vm, describe_failure, &f, NULL);
-    mqlua_end end = {.outcome = MQLUA_FAILED, .error = f.text ? f.text : "not enough memory", .co = task->co};
+    const char *text = f.text ? f.text : f.message ? f.message : "not enough memory";
+    mqlua_end end = {.outcome = MQLUA_FAILED, .error = text, .co = task->co};
     end.kind = expired ? MQLUA_ERROR_BUDGET : status == LUA_ERRMEM ? MQLUA_ERROR_MEMORY : MQLUA_ERROR_SCRIPT;
     end_task(task, &end);
     free(f.text);

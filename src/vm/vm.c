@@ -2,13 +2,15 @@
 
 #include "vm/internal.h"
 #include <luajit.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 /* Instructions between two looks at the clock. Small, because one instruction can be a library call that
  * takes microseconds; the look itself costs some 50 ns. */
-enum { HOOK_COUNT = 1000 };
+enum { HOOK_COUNT = 1000, HOOK_COUNT_LEAST = 10 };
 
 /* Steps of C work between two looks at the clock. */
 enum { CHARGE_STEPS = 20000 };
@@ -16,6 +18,11 @@ enum { CHARGE_STEPS = 20000 };
 /* An allocation of this size is worth a look at the clock: strings of megabytes are made by single
  * instructions. */
 enum { LARGE_ALLOCATION = 128 * 1024 };
+
+/* A string that is there already is copied and compared without an allocation (s:sub(1), s .. ""). So the
+ * instructions between two looks, times the bytes in large blocks, shall not be more than this: some 30 ms
+ * where every fifth instruction goes over all of them. */
+enum { LARGE_WORK = 1000 * 1000 * 1000 };
 
 /* Set-up in C may exceed the cap by this much. */
 enum { RESERVE = 1024 * 1024 };
@@ -45,13 +52,36 @@ static bool budget_spent(mqlua_vm *vm)
     return clock_seconds(CLOCK_THREAD_CPUTIME_ID) - vm->cpu >= vm->limits.budget;
 }
 
-static void count_hook(lua_State *L, lua_Debug *ar);
+static void count_hook(lua_State *L, lua_Debug *ar)
+{
+    mqlua_vm_look(L);
+}
+
+static int hook_count(const mqlua_vm *vm)
+{
+    if (vm->expired || vm->used > vm->pace)
+        return 1;
+    if (vm->large <= LARGE_WORK / HOOK_COUNT)
+        return HOOK_COUNT;
+    size_t count = LARGE_WORK / vm->large;
+    return count > HOOK_COUNT_LEAST ? (int)count : HOOK_COUNT_LEAST;
+}
+
+/* May be called from the allocator. */
+static void set_hook(mqlua_vm *vm)
+{
+    int count = hook_count(vm);
+    if (count == vm->hook_count)
+        return;
+    vm->hook_count = count;
+    lua_sethook(vm->L, count_hook, LUA_MASKCOUNT, count);
+}
 
 /* From here on every instruction raises: pcall cannot swallow it. */
 static void expire(mqlua_vm *vm)
 {
     vm->expired = true;
-    lua_sethook(vm->L, count_hook, LUA_MASKCOUNT, 1);
+    set_hook(vm);
 }
 
 /* Looks at the clock where nothing may be raised: in the allocator. */
@@ -62,18 +92,28 @@ static bool too_late(mqlua_vm *vm)
     return vm->expired;
 }
 
+static size_t if_large(size_t size)
+{
+    return size >= LARGE_ALLOCATION ? size : 0;
+}
+
 static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
 {
     mqlua_vm *vm = ud;
     if (new_size == 0) {
         free(ptr);
         vm->used -= old_size;
+        vm->large -= if_large(old_size);
         return NULL;
     }
     if (new_size > old_size) {
         size_t after = vm->used + (new_size - old_size);
-        if (vm->limits.memory && vm->inside && after > vm->limits.memory + vm->reserve)
+        if (vm->limits.memory && vm->inside && after > vm->limits.memory + vm->reserve) {
+            vm->refused = true;
+            vm->pace = 0;
+            set_hook(vm);
             return NULL;
+        }
         if (new_size >= LARGE_ALLOCATION && vm->inside && too_late(vm))
             return NULL;
     }
@@ -81,18 +121,39 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
     if (!memory)
         return NULL;
     vm->used += new_size - old_size;
+    vm->large += if_large(new_size) - if_large(old_size);
     if (vm->used > vm->peak)
         vm->peak = vm->used;
+    if (new_size > old_size && (vm->used > vm->pace || new_size >= LARGE_ALLOCATION) && hook_count(vm) < vm->hook_count)
+        set_hook(vm);
     return memory;
+}
+
+void mqlua_vm_spent_text(const mqlua_vm *vm, char text[MQLUA_SPENT_TEXT])
+{
+    snprintf(text, MQLUA_SPENT_TEXT, "run-time budget of %d ms is spent", (int)(vm->limits.budget * 1000 + 0.5));
 }
 
 static void raise_expired(lua_State *L, mqlua_vm *vm)
 {
+    char text[MQLUA_SPENT_TEXT];
     expire(vm);
+    mqlua_vm_spent_text(vm, text);
     luaL_where(L, 0);
-    lua_pushfstring(L, "%srun-time budget of %d ms is spent", lua_tostring(L, -1),
-                    (int)(vm->limits.budget * 1000 + 0.5));
+    lua_pushfstring(L, "%s%s", lua_tostring(L, -1), text);
     lua_error(L);
+}
+
+/* LuaJIT paces its collector by the size of the heap after the last round and by small fixed steps, and fails an
+ * allocation at the cap even when most of the heap is garbage. So a full round is due when half of the room that
+ * the last one left is used up, and when the cap was hit. Not before another sixteenth of the cap is used up, or a
+ * policy whose live data nearly fills the cap would do nothing else. */
+static void collect(lua_State *L, mqlua_vm *vm)
+{
+    size_t cap = vm->limits.memory;
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    size_t room = vm->used < cap ? (cap - vm->used) / 2 : 0;
+    vm->pace = vm->used + (room > cap / 16 ? room : cap / 16);
 }
 
 mqlua_vm *mqlua_vm_of(lua_State *L)
@@ -107,11 +168,9 @@ void mqlua_vm_look(lua_State *L)
     mqlua_vm *vm = mqlua_vm_of(L);
     if (vm->inside && (vm->expired || budget_spent(vm)))
         raise_expired(L, vm);
-}
-
-static void count_hook(lua_State *L, lua_Debug *ar)
-{
-    mqlua_vm_look(L);
+    if (vm->used > vm->pace)
+        collect(L, vm);
+    set_hook(vm);
 }
 
 void mqlua_vm_charge(lua_State *L, size_t steps)
@@ -141,7 +200,7 @@ void mqlua_vm_leave(mqlua_vm *vm)
 {
     if (--vm->inside == 0 && vm->expired) {
         vm->expired = false;
-        lua_sethook(vm->L, count_hook, LUA_MASKCOUNT, HOOK_COUNT);
+        set_hook(vm);
     }
 }
 
@@ -167,9 +226,22 @@ static int run_protected(lua_State *L)
     lua_pushcfunction(L, call->function);
     lua_pushlightuserdata(L, call->ud);
     int status = lua_pcall(L, 1, 0, 2);
+    if (status == LUA_ERRMEM && mqlua_vm_of(L)->expired)
+        raise_expired(L, mqlua_vm_of(L));
     if (status == LUA_ERRMEM)
         luaL_error(L, "not enough memory (the cap is %d KB)", (int)(mqlua_vm_of(L)->limits.memory / 1024));
     return status ? lua_error(L) : 0;
+}
+
+/* The message on top of the stack, malloc'ed; NULL when there is no memory for it. */
+static char *error_text(const mqlua_vm *vm, int status, bool expired)
+{
+    char spent[MQLUA_SPENT_TEXT];
+    if (expired && status == LUA_ERRMEM) {
+        mqlua_vm_spent_text(vm, spent);
+        return strdup(spent);
+    }
+    return strdup(lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "not enough memory");
 }
 
 static int call_protected(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
@@ -180,12 +252,11 @@ static int call_protected(mqlua_vm *vm, lua_CFunction function, void *ud, char *
     int top = lua_gettop(vm->L);
     mqlua_vm_enter(vm);
     int status = lua_cpcall(vm->L, run_protected, &call);
+    bool expired = vm->expired;
     mqlua_vm_leave(vm);
     vm->current = current;
-    if (error) {
-        const char *message = status && lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : NULL;
-        *error = status ? strdup(message ? message : "not enough memory") : NULL;
-    }
+    if (error)
+        *error = status ? error_text(vm, status, expired) : NULL;
     lua_settop(vm->L, top);
     return status;
 }
@@ -225,6 +296,7 @@ mqlua_vm *mqlua_vm_new(const mqlua_vm_limits *limits)
     if (!vm)
         return NULL;
     vm->limits = *limits;
+    vm->pace = limits->memory ? limits->memory / 2 : SIZE_MAX;
     vm->L = lua_newstate(allocate, vm);
     if (!vm->L) {
         free(vm);
@@ -233,7 +305,7 @@ mqlua_vm *mqlua_vm_new(const mqlua_vm_limits *limits)
     /* Before any Lua runs: where the system forbids new executable memory, the compiler would end the process. */
     if (!limits->jit)
         luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
-    lua_sethook(vm->L, count_hook, LUA_MASKCOUNT, HOOK_COUNT);
+    set_hook(vm);
     if (mqlua_vm_setup(vm, open_libraries, vm, NULL) != 0) {
         lua_close(vm->L);
         free(vm);
@@ -278,7 +350,7 @@ size_t mqlua_vm_peak(const mqlua_vm *vm)
 
 static int collect_all(lua_State *L)
 {
-    lua_gc(L, LUA_GCCOLLECT, 0);
+    collect(L, mqlua_vm_of(L));
     return 0;
 }
 
@@ -288,16 +360,12 @@ static int collect_step(lua_State *L)
     return 0;
 }
 
-/* LuaJIT fails an allocation at the cap even when most of the heap is garbage. Collecting while the heap is
- * between three quarters and the whole of the cap keeps garbage from being the reason; not again before it
- * has grown by an eighth of the cap, or a policy with a large heap would collect at every event. */
 void mqlua_vm_relieve(mqlua_vm *vm)
 {
-    size_t cap = vm->limits.memory;
-    if (!cap || vm->used < cap / 4 * 3 || vm->used < vm->collected + cap / 8)
+    if (!vm->refused && vm->used <= vm->pace)
         return;
+    vm->refused = false;
     mqlua_vm_setup(vm, collect_all, NULL, NULL);
-    vm->collected = vm->used;
 }
 
 void mqlua_vm_idle(mqlua_vm *vm)

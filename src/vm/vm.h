@@ -76,6 +76,10 @@ void mqlua_vm_look(lua_State *L);
 /* True when the run-time budget of the current run is spent; errors must then be let through. */
 bool mqlua_vm_expired(const mqlua_vm *vm);
 
+/* Pushes the ffi module, for Lua code of ours that keeps it to itself: scripts get it only when it is allowed.
+ * Raises on lack of stack. */
+void mqlua_vm_push_ffi(lua_State *L);
+
 /* Bytes in use by the state, and the most it ever was. */
 size_t mqlua_vm_memory(const mqlua_vm *vm);
 size_t mqlua_vm_peak(const mqlua_vm *vm);

@@ -131,7 +131,7 @@ static void test_numbers(void **state)
             "assert(json.e == 1e300 and json.f == 9007199254740993LL and json.g == 9223372036854775807LL)\n"
             "assert(json.h == 5 and json.i == 2^53 and json.j == -2^53 and json.k == 1/3)\n");
     const char *text = fixture_text(&f);
-    assert_non_null(strstr(text, "\"a\":1,"));
+    assert_true(strstr(text, "\"a\":1,") || strstr(text, "\"a\":1}")); /* new ones come in any order */
     assert_non_null(strstr(text, "1000000000000000"));
     assert_non_null(strstr(text, "1e+300"));
     assert_null(strstr(text, "0.10000000000000001"));

@@ -21,7 +21,7 @@
 
 static atomic_int worked, dropped, wrong_thread;
 static int done;
-static atomic_bool signals_open;
+static atomic_bool signals_open, faults_blocked;
 
 typedef struct task {
     mqlua_job job;
@@ -38,6 +38,8 @@ static void work(mqlua_job *job)
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     if (!sigismember(&mask, SIGTERM) || !sigismember(&mask, SIGCHLD))
         atomic_store(&signals_open, true);
+    if (sigismember(&mask, SIGSEGV) || sigismember(&mask, SIGBUS) || sigismember(&mask, SIGABRT))
+        atomic_store(&faults_blocked, true);
     if (pthread_equal(pthread_self(), t->owner))
         atomic_fetch_add(&wrong_thread, 1);
     if (t->gate)
@@ -89,6 +91,7 @@ static void results_come_back(void **state)
     assert_int_equal(dropped, 0);
     assert_int_equal(wrong_thread, 0);
     assert_false(signals_open);
+    assert_false(faults_blocked);
     mqlua_threads_detach(threads, loop);
     mqlua_loop_free(loop);
     mqlua_threads_free(threads);
