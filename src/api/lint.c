@@ -16,6 +16,7 @@ typedef struct lint {
     void *ud;
     mqlua_event event;            /* of the handler that is looked at */
     const mqlua_handler *handler; /* likewise */
+    lua_Debug function;           /* where the function that is read was written */
     bool rejects;                 /* it, or what it calls, makes a reject or tempfail */
     bool memory;                  /* was enough */
 } lint;
@@ -81,6 +82,44 @@ static mqlua_verdict_kind kind_in_upvalue(lua_State *L, int number)
     return kind;
 }
 
+static bool takes(const lint *l, mqlua_event event, mqlua_verdict_kind kind)
+{
+    char buffer[400];
+    return !mqlua_verdict_misplaced(kind, event, l->state->env.settings, buffer, sizeof buffer);
+}
+
+/* Is the function with this reference written where the one is that is read? */
+static bool is_same(const lint *l, int reference)
+{
+    lua_State *L = mqlua_vm_state(l->state->env.vm);
+    lua_Debug other = {0};
+    lua_rawgeti(L, LUA_REGISTRYINDEX, reference);
+    if (!lua_isfunction(L, -1)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_getinfo(L, ">S", &other);
+    return strcmp(other.source, l->function.source) == 0 && other.linedefined == l->function.linedefined &&
+           other.lastlinedefined == l->function.lastlinedefined;
+}
+
+/* One function may serve several events, and know which it is at. */
+static bool is_right_elsewhere(const lint *l, mqlua_verdict_kind kind)
+{
+    const mqlua_registry *registry = l->state->env.registry;
+    for (int event = 0; event < MQLUA_EVENTS; event++) {
+        if (!takes(l, event, kind))
+            continue;
+        for (int i = 0; i < registry->events[event].count; i++)
+            if (is_same(l, registry->events[event].list[i].function) ||
+                is_same(l, registry->events[event].list[i].on_error))
+                return true;
+        if (is_same(l, registry->on_error[event]))
+            return true;
+    }
+    return false;
+}
+
 static void see_misplaced(void *ud, const mqlua_call *call)
 {
     lint *l = ud;
@@ -90,7 +129,8 @@ static void see_misplaced(void *ud, const mqlua_call *call)
     mqlua_verdict_kind kind =
         call->name ? kind_of(call->name) : kind_in_upvalue(mqlua_vm_state(l->state->env.vm), call->upvalue);
     if (kind < MQLUA_VERDICTS &&
-        mqlua_verdict_misplaced(kind, l->event, l->state->env.settings, buffer, sizeof buffer))
+        mqlua_verdict_misplaced(kind, l->event, l->state->env.settings, buffer, sizeof buffer) &&
+        !is_right_elsewhere(l, kind))
         say(l, MQLUA_LINT_WRONG, "%s:%d: %s", file_of(call), call->line, buffer);
 }
 
@@ -104,7 +144,11 @@ static int on_error(const lint *l)
 /* The function on top of the stack. */
 static void read_top(lint *l, lua_State *L, void (*see)(void *ud, const mqlua_call *call))
 {
-    if (l->calls && !lua_iscfunction(L, -1) && !mqlua_calls_read_function(l->calls, L, see, l))
+    if (!l->calls || lua_iscfunction(L, -1))
+        return;
+    lua_pushvalue(L, -1);
+    lua_getinfo(L, ">S", &l->function);
+    if (!mqlua_calls_read_function(l->calls, L, see, l))
         l->memory = false;
 }
 

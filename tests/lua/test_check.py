@@ -146,6 +146,29 @@ def test_right_event(check, body):
     assert check("local made = mq.hold()\nlocal function other() end\n" + handler(body)).mistakes == []
 
 
+SERVES_SEVERAL = """
+local function judge(event, options)
+  mq.on(event, function()
+    if event == "smtp_in_connect" then return mq.reject() end
+  end)
+  mq.on("smtp_out_data", function() error() end, {on_error = function()
+    if event == "smtp_in_connect" then return mq.hold() end
+  end})
+end
+judge("smtp_in_message")
+judge("smtp_in_close")
+"""
+
+
+def test_a_function_for_several_events(check):
+    """Which may know at which one it is: wrong is only what is wrong at all of them."""
+    found = check(SERVES_SEVERAL)
+    assert [line.split(" (")[0] for line in found.mistakes] == [
+        "policy.lua:4: mq.reject cannot be returned from smtp_in_message",
+        "policy.lua:4: mq.reject cannot be returned from smtp_in_close"]
+    assert check(SERVES_SEVERAL + "judge('smtp_in_connect')\n").status == 0
+
+
 def test_reject_in_data_is_for_the_settings_to_say(check):
     policy = handler("return mq.reject()", "smtp_in_data", ", {chunks = true}")
     assert check(policy).status == 1

@@ -31,7 +31,7 @@ def rcpt(policy, recipient="one@example.com", **options):
     ("function() end", 250), ("function() mq.sleep(0.002) return mq.tempfail() end", 450),
     ("function(e) if e:find('boom') then return mq.reject(552, '5.0.0') end end", 552),
     ("function() error('again') end", 250), ("function() return true end", 250),
-    ("function() return mq.discard('x') end", 250)])
+    ("function() return ({mq.hold()})[1] end", 250)])
 def test_on_error_of_a_handler(on_error, code, pause):
     policy = f"""
     local on_error = {on_error}

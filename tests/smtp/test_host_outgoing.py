@@ -13,7 +13,7 @@ import pytest
 
 from sink import CLOSE, SILENT, Sink
 
-BUILD = pathlib.Path(os.environ.get("MQLUA_BUILD", pathlib.Path(__file__).parents[2] / "build"))
+BUILD = pathlib.Path(os.environ.get("MQLUA_BUILD", pathlib.Path(__file__).parents[2] / "build" / "release"))
 MIME = "Subject: test\r\n\r\nbody\r\n"
 SET = b"Subject: set\r\n\r\n.by a plugin\r\n"
 

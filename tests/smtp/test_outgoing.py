@@ -119,7 +119,7 @@ def test_sent_is_not_yet_accepted():
 
 
 def test_verdict_at_sent_is_ignored():
-    result, _, text = data("return mq.reject()", event="sent")
+    result, _, text = data("return ({mq.reject()})[1]", event="sent")
     assert last(result) == "accepted"
     assert "a verdict was ignored: mq.reject cannot be returned from smtp_out_sent" in text
 
