@@ -85,12 +85,20 @@ static void drop(mqlua_env *env, int *reference)
     *reference = LUA_NOREF;
 }
 
+void mqlua_connection_forget(mqlua_connection *c)
+{
+    c->slot.serial++;
+    c->transaction.slot.serial++;
+    drop(c->env, &c->object);
+    drop(c->env, &c->vars);
+    drop(c->env, &c->transaction.object);
+    drop(c->env, &c->transaction.vars);
+}
+
 void mqlua_connection_end(mqlua_connection *c)
 {
     mqlua_transaction_end(c);
-    c->slot.serial++;
-    drop(c->env, &c->object);
-    drop(c->env, &c->vars);
+    mqlua_connection_forget(c);
     free(c->login);
     c->login = NULL;
     c->host = NULL;

@@ -52,6 +52,9 @@ void mqlua_connection_init(mqlua_connection *connection, mqlua_env *env, MQ_Conn
 /* The end: every object of it is dead from here on; frees what it holds, but not the struct. Not from inside Lua. */
 void mqlua_connection_end(mqlua_connection *connection);
 
+/* Lets go of what the state of env has of it: before env ends, or is another one. Not from inside Lua. */
+void mqlua_connection_forget(mqlua_connection *connection);
+
 /* Reads from the host what scripts may ask for after a park. Fresh only. */
 void mqlua_connection_see(mqlua_connection *connection);
 

@@ -23,7 +23,8 @@ typedef struct mqlua_made mqlua_made;       /* api/verdict.h */
 typedef enum mqlua_phase {
     MQLUA_LOADING,  /* the policy's files run: mq.on and mq.configure are open, waiting raises */
     MQLUA_CHECKING, /* as loading, in a scratch state of a check */
-    MQLUA_SERVING,  /* loaded: globals are closed */
+    MQLUA_PREPARED, /* loaded, on no worker yet or no more: what it does on its own must not touch a loop */
+    MQLUA_SERVING,  /* a worker's; its timers run */
 } mqlua_phase;
 
 typedef struct mqlua_env {
@@ -45,6 +46,8 @@ typedef struct mqlua_env {
     int no_arguments;             /* registry: a function that pushes nothing, for mqlua_task_start */
     mqlua_log_limit report_limit; /* api/report.c */
     struct mqlua_series *errors;  /* api/report.c: the counter of failures */
+    const atomic_bool *stop;      /* NULL, or: true ends whatever runs while the policy loads */
+    bool drop_told;               /* api/move.c: that a value was left behind */
     bool outlives;                /* set when a task or timer was made that can run after the event of now */
     int arguments;                /* registry: pushes the arguments of a handler (plugin/arguments.c) */
     void *worker;                 /* plugin/worker.h */

@@ -28,7 +28,7 @@ void mqlua_registry_free(mqlua_registry *registry)
 static mqlua_registry *open_registry(lua_State *L, const char *function)
 {
     mqlua_env *env = mqlua_env_of(L);
-    if (env->phase == MQLUA_SERVING)
+    if (env->phase >= MQLUA_PREPARED)
         luaL_error(L, "%s is for loading only: call it at the top level of the policy", function);
     return env->registry;
 }

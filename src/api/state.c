@@ -3,6 +3,7 @@
 #include "api/state.h"
 #include "api/lint.h"
 #include "api/open.h"
+#include "api/tasks.h"
 #include "policy/error.h"
 #include "policy/load.h"
 #include <stdlib.h>
@@ -50,6 +51,7 @@ mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint6
     if (!state->env.vm)
         return fail(state, error);
     mqlua_vm_set_owner(state->env.vm, &state->env);
+    mqlua_vm_set_stop(state->env.vm, proto->stop);
     if (mqlua_vm_setup(state->env.vm, mqlua_api_open, NULL, error))
         return fail(state, error);
     mqlua_vm_set_budget(state->env.vm, MQLUA_LOAD_BUDGET);
@@ -57,7 +59,7 @@ mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint6
         return fail(state, error);
     mqlua_vm_set_budget(state->env.vm, proto->settings->limits.budget);
     if (phase == MQLUA_LOADING) {
-        state->env.phase = MQLUA_SERVING;
+        state->env.phase = MQLUA_PREPARED;
         state->env.loop = loop; /* without one, handlers are told so instead of waiting for ever */
     }
     return state;
@@ -75,6 +77,20 @@ void mqlua_state_free(mqlua_state *state)
     mqlua_registry_free(state->env.registry);
     mqlua_bundle_unref(state->env.bundle);
     free(state);
+}
+
+void mqlua_state_serve(mqlua_state *state)
+{
+    mqlua_vm_set_stop(state->env.vm, NULL);
+    state->env.phase = MQLUA_SERVING;
+    mqlua_tasks_start_timers(&state->env);
+}
+
+void mqlua_state_stop(mqlua_state *state)
+{
+    state->env.phase = MQLUA_PREPARED;
+    mqlua_tasks_stop_timers(&state->env);
+    mqlua_vm_stop(state->env.vm);
 }
 
 /* ---- handlers that are no tasks ---- */
@@ -149,41 +165,47 @@ static mqlua_state *judge(mqlua_state *state, check *c, char **error)
     return fail(state, error);
 }
 
-static mqlua_bundle *check_once(const mqlua_env *proto, const char *entry, check *c, bool *changed, char **error)
+/* False: it does not load. *changed: the files did meanwhile, whichever it was. */
+static bool check_once(const mqlua_env *proto, mqlua_bundle *bundle, check *c, bool *changed, char **error)
 {
-    mqlua_bundle *bundle = mqlua_bundle_open(entry, error);
-    if (!bundle)
-        return NULL;
     mqlua_state *state = mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, error);
     *changed = mqlua_bundle_changed(bundle);
     if (state)
         state = judge(state, c, error);
     mqlua_state_free(state);
-    if (!state) {
+    return state != NULL;
+}
+
+static mqlua_bundle *finish(mqlua_bundle *bundle, bool good, mqlua_bundle **seen)
+{
+    if (good)
+        mqlua_bundle_seal(bundle);
+    if (seen)
+        *seen = bundle && good ? mqlua_bundle_ref(bundle) : bundle;
+    else if (!good)
         mqlua_bundle_unref(bundle);
-        return NULL;
-    }
-    mqlua_bundle_seal(bundle);
-    return bundle;
+    return good ? bundle : NULL;
 }
 
 mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
-                                void (*note)(void *ud, const char *text), void *ud, char **error)
+                                void (*note)(void *ud, const char *text), void *ud, mqlua_bundle **seen, char **error)
 {
     check c = {.note = note, .ud = ud};
-    bool changed = true;
     mqlua_bundle *bundle = NULL;
-    for (int i = 0; changed && i < CHECK_ATTEMPTS; i++) {
+    for (int i = 0; i < CHECK_ATTEMPTS; i++) {
+        bool changed, good;
         mqlua_bundle_unref(bundle);
-        changed = false;
         free(*error);
         *error = NULL;
-        bundle = check_once(proto, entry, &c, &changed, error);
+        bundle = mqlua_bundle_open(entry, error);
+        if (!bundle)
+            return finish(NULL, false, seen);
+        good = check_once(proto, bundle, &c, &changed, error);
+        if (!changed)
+            return finish(bundle, good, seen);
     }
-    if (bundle && changed) {
-        mqlua_bundle_unref(bundle);
-        mqlua_error_set(error, "%s: the policy's files keep changing while they are read", entry);
-        return NULL;
-    }
-    return bundle;
+    free(*error);
+    *error = NULL;
+    mqlua_error_set(error, "%s: the policy's files keep changing while they are read", entry);
+    return finish(bundle, false, seen);
 }

@@ -392,7 +392,7 @@ static void clock_stop(mqlua_clock *clock)
     if (clock->stopped)
         return;
     clock->stopped = true;
-    if (clock->env->loop)
+    if (clock->timer.place) /* else the loop may be another thread's */
         mqlua_loop_stop(clock->env->loop, &clock->timer);
     *clock->back = clock->next;
     if (clock->next)
@@ -493,6 +493,15 @@ void mqlua_tasks_start_timers(mqlua_env *env)
     for (mqlua_clock *clock = env->clocks; clock; clock = clock->next)
         if (!clock->timer.place && !clock->task)
             clock_start(clock);
+}
+
+void mqlua_tasks_stop_repeating(mqlua_env *env)
+{
+    for (mqlua_clock *clock = env->clocks, *next; clock; clock = next) {
+        next = clock->next;
+        if (clock->repeats)
+            clock_stop(clock);
+    }
 }
 
 void mqlua_tasks_stop_timers(mqlua_env *env)

@@ -18,6 +18,9 @@ void mqlua_tasks_cancel_jobs(mqlua_spawned **list);
 /* Starts the timers that were asked for while the policy loaded: the state is adopted. */
 void mqlua_tasks_start_timers(mqlua_env *env);
 
+/* Stops what mq.every started: the next generation has its own. */
+void mqlua_tasks_stop_repeating(mqlua_env *env);
+
 /* Stops every timer; before the vm is freed. */
 void mqlua_tasks_stop_timers(mqlua_env *env);
 

@@ -26,7 +26,7 @@ static void found(void *ud, mqlua_lint_kind kind, const char *text)
 static int report(const mqlua_env *proto, const char *policy)
 {
     char *error = NULL;
-    mqlua_bundle *bundle = mqlua_state_check(proto, policy, NULL, NULL, &error);
+    mqlua_bundle *bundle = mqlua_state_check(proto, policy, NULL, NULL, NULL, &error);
     mqlua_state *state = bundle ? mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, &error) : NULL;
     int mistakes = 0;
     bool good = state && mqlua_lint(state, found, &mistakes);

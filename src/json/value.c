@@ -328,3 +328,39 @@ const char *mqlua_value_key(lua_State *L, int index, const mqlua_path *path)
         mqlua_path_raise(L, path, "a key with a NUL byte cannot be stored in the message's JSON");
     return key;
 }
+
+/* ---- to another state ---- */
+
+bool mqlua_value_carry(lua_State *from, int index, lua_State *to)
+{
+    if (lua_type(from, index) != TYPE_CDATA)
+        return false;
+    push_entry(from, KIND);
+    lua_pushvalue(from, index);
+    int kind = lua_pcall(from, 1, 1, 0) == 0 ? (int)lua_tointeger(from, -1) : 0;
+    lua_pop(from, 1);
+    if (!kind)
+        return false;
+    luaL_checkstack(to, 4, NULL);
+    push_entry(to, kind);
+    lua_call(to, 0, 1);
+    memcpy((void *)lua_topointer(to, -1), lua_topointer(from, index), sizeof(int64_t));
+    return true;
+}
+
+void mqlua_value_carry_mark(lua_State *from, int index, lua_State *to)
+{
+    int found = 0;
+    if (!lua_getmetatable(from, index))
+        return;
+    for (int entry = ARRAY; entry <= OBJECT && !found; entry++) {
+        push_entry(from, entry);
+        found = lua_rawequal(from, -1, -2) ? entry : 0;
+        lua_pop(from, 1);
+    }
+    lua_pop(from, 1);
+    if (found) {
+        push_entry(to, found);
+        lua_setmetatable(to, -2);
+    }
+}

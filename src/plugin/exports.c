@@ -5,7 +5,7 @@
  * the plugin hangs from one pointer here: the only mutable global, set by mq_version before any other thread.
  */
 
-#include "plugin/reload.h"
+#include "plugin/adopt.h"
 #include "plugin/run.h"
 #include <limits.h>
 
@@ -21,8 +21,8 @@ static mqlua_worker *wanting(MQ_Context *context, mqlua_event event)
     mqlua_worker *worker = mqlua_worker_of(plugin, context);
     if (!worker)
         return NULL;
-    if (mqlua_reload_is_due(worker))
-        mqlua_reload_adopt(worker);
+    if (mqlua_adopt_is_due(worker))
+        mqlua_adopt(worker);
     return worker->wanted & MQLUA_BIT(event) ? worker : NULL;
 }
 
@@ -34,7 +34,7 @@ static bool incoming(MQ_Context *context, MQ_Connection *connection, mqlua_event
     mqlua_peer *peer = mqlua_peer_get(worker, connection);
     if (!peer)
         return false;
-    mqlua_reload_repin(worker, peer, event);
+    mqlua_adopt_pin(worker, peer, event);
     return mqlua_run_event(worker, event, connection, peer, arguments);
 }
 

@@ -5,27 +5,61 @@
 #include "api/state.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LONGEST_NAME = 200 };
 
 static void warn(void *plugin, const char *text)
 {
     mqlua_log(&((mqlua_plugin *)plugin)->symbols, MQLUA_LOG_WARN, "mailerq-lua: %s", text);
 }
 
-mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, char **error)
+mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mqlua_bundle **seen,
+                               char **error)
 {
     /* What a policy that fails the check registered must not stay behind. */
     mqlua_env proto = plugin->proto;
+    proto.stop = stop;
     proto.metrics = mqlua_metrics_new(&plugin->symbols, plugin->proto.metrics);
     if (!proto.metrics)
         return NULL;
-    mqlua_bundle *bundle = mqlua_state_check(&proto, plugin->settings->policy, warn, plugin, error);
+    mqlua_bundle *bundle = mqlua_state_check(&proto, plugin->settings->policy, warn, plugin, seen, error);
     mqlua_metrics_free(proto.metrics);
     return bundle;
 }
 
+/* One file for each policy, so that trying another one on the same machine does not replace it:
+ * last-known-good+etc+mailerq-lua+policy.lua. */
 static bool kept_path(const mqlua_plugin *plugin, char *path, size_t size)
 {
-    return snprintf(path, size, "%s/last-known-good", plugin->settings->state_dir) < (int)size;
+    const mqlua_settings *settings = plugin->settings;
+    const char *policy = settings->policy;
+    size_t length = strlen(policy);
+    if (length > LONGEST_NAME)
+        policy += length - LONGEST_NAME;
+    int folder = snprintf(path, size, "%s/", settings->state_dir);
+    int used = snprintf(path, size, "%s/last-known-good%s", settings->state_dir, policy);
+    if (used >= (int)size)
+        return false;
+    for (char *c = path + folder; *c; c++)
+        if (*c == '/')
+            *c = '+';
+    return true;
+}
+
+bool mqlua_keep_exists(const mqlua_plugin *plugin)
+{
+    char path[4096];
+    return kept_path(plugin, path, sizeof path) && access(path, F_OK) == 0;
+}
+
+mqlua_refused *mqlua_keep_refused(const mqlua_plugin *plugin)
+{
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/refused", plugin->settings->state_dir) >= (int)sizeof path)
+        return NULL;
+    return mqlua_refused_load(path);
 }
 
 /* It ran once; whether it runs now (another version, another limit) must be seen before traffic meets it. */
@@ -33,38 +67,45 @@ static bool still_runs(mqlua_plugin *plugin, mqlua_bundle *bundle, char **error)
 {
     mqlua_env proto = plugin->proto;
     proto.metrics = mqlua_metrics_new(&plugin->symbols, plugin->proto.metrics);
-    mqlua_state *state = proto.metrics ? mqlua_state_new(&proto, bundle, 0, NULL, MQLUA_CHECKING, error) : NULL;
+    mqlua_state *state =
+        proto.metrics ? mqlua_state_new(&proto, bundle, 0, NULL, MQLUA_CHECKING, error) : NULL;
     mqlua_state_free(state);
     mqlua_metrics_free(proto.metrics);
     return state != NULL;
 }
 
-mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin)
+mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin, bool *wait)
 {
     char path[4096], *error = NULL;
     mqlua_bundle *bundle = kept_path(plugin, path, sizeof path) ? mqlua_bundle_restore(path, &error) : NULL;
-    if (bundle && !still_runs(plugin, bundle, &error)) {
+    *wait = bundle && !plugin->in_context && geteuid() == 0 && !mqlua_bundle_owned_by(bundle, 0);
+    if (bundle && (*wait || !still_runs(plugin, bundle, &error))) {
         mqlua_bundle_unref(bundle);
         bundle = NULL;
     }
     if (bundle)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: RUNNING THE LAST-KNOWN-GOOD POLICY %.8s from %s, not "
-                  "the files in %s", mqlua_bundle_hash(bundle), path, plugin->settings->policy);
-    else
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: there is no last-known-good policy either: %s",
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: RUNNING THE LAST-KNOWN-GOOD POLICY %.8s from %s, not "
+                  "the files in %s",
+                  mqlua_bundle_hash(bundle), path, plugin->settings->policy);
+    else if (!*wait)
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: there is no last-known-good policy either: %s",
                   error ? error : "not enough memory");
     free(error);
     return bundle;
 }
 
-void mqlua_keep_store(mqlua_plugin *plugin, mqlua_bundle *bundle)
+bool mqlua_keep_store(mqlua_plugin *plugin, mqlua_bundle *bundle)
 {
     char path[4096], *error = NULL;
-    if (!kept_path(plugin, path, sizeof path) || mqlua_bundle_keep(bundle, path, &error))
-        return;
+    if (kept_path(plugin, path, sizeof path) && mqlua_bundle_keep(bundle, path, &error))
+        return true;
     if (!plugin->keep_warned)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_WARN, "mailerq-lua: the last-known-good policy cannot be kept: %s",
-                  error ? error : "not enough memory");
+        mqlua_log(&plugin->symbols, MQLUA_LOG_WARN,
+                  "mailerq-lua: the last-known-good policy cannot be kept: %s",
+                  error ? error : "the path is too long");
     plugin->keep_warned = true;
     free(error);
+    return false;
 }

@@ -4,12 +4,22 @@
 /* The last policy that was good, kept across restarts in the state folder. */
 
 #include "plugin/plugin.h"
+#include "policy/refused.h"
 
-/* The policy as it is now, checked. NULL with *error (malloc'ed). */
-mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, char **error);
+/* The policy as it is now, checked. NULL with *error (malloc'ed). stop (may be NULL) cuts it short; seen as
+ * in mqlua_state_check. */
+mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mqlua_bundle **seen,
+                               char **error);
 
-/* The last-known-good one, checked again; loud. NULL when there is none that runs. */
-mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin);
+/* The last-known-good one, checked again; loud. NULL when there is none that runs, or, with *wait true, none
+ * that may run as root before the host changes its user. */
+mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin, bool *wait);
+
+/* Is there one for this policy? */
+bool mqlua_keep_exists(const mqlua_plugin *plugin);
 
 /* Makes bundle the last-known-good one. An unwritable state folder is a warning, once. */
-void mqlua_keep_store(mqlua_plugin *plugin, mqlua_bundle *bundle);
+bool mqlua_keep_store(mqlua_plugin *plugin, mqlua_bundle *bundle);
+
+/* Policies that were rolled back; NULL when memory is out. */
+mqlua_refused *mqlua_keep_refused(const mqlua_plugin *plugin);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 typedef struct mqlua_worker mqlua_worker;
+typedef struct mqlua_reload mqlua_reload;
 
 typedef struct mqlua_plugin {
     mqlua_symbols symbols;
@@ -17,14 +18,20 @@ typedef struct mqlua_plugin {
     bool passive; /* every callback returns false: the host lacks something, or the settings are wrong */
     bool refuse;  /* there is no policy that runs: connections are answered with 421 */
     mqlua_env proto;
-    pthread_mutex_t lock; /* guards bundle and workers */
+    pthread_mutex_t lock; /* guards bundle, workers and reload; held for moments, never while Lua runs on a worker */
     mqlua_bundle *bundle; /* of the current generation */
+    mqlua_bundle *seen;   /* what was read at the start, whether it loaded or not */
+    struct mqlua_refused *refused;
+    mqlua_reload *reload; /* the thread that watches the files; NULL: there is none */
     atomic_uint_fast64_t generation;
     mqlua_worker *workers;
     int worker_count; /* how many were ever made: their numbers */
+    int worker_users; /* how many have not ended */
     mqlua_state *process; /* where initialize and cleanup run */
     bool cleaned;         /* mq_cleanup was called */
     bool keep_warned;
+    bool in_context;      /* a context was made: the host is who it is going to be */
+    bool restored;        /* the bundle is the last-known-good one, not what the files say */
     bool deferred;        /* the policy may not run as root: initialize waits for the first context */
 } mqlua_plugin;
 

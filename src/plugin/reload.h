@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Generations in use: how a worker moves to the next one. */
+/*
+ * The thread that reloads. It watches the policy's files, reads and checks them when they changed, makes a
+ * state for every worker, and publishes them all or none: no worker ever reads a file, parses, or waits.
+ * Afterwards it watches how the new generation does, keeps it as the last-known-good one or goes back, and
+ * frees the states that the workers are done with.
+ */
 
 #include "plugin/worker.h"
 
-/* One load and one comparison: is there a generation that the worker has not adopted? */
-static inline bool mqlua_reload_is_due(const mqlua_worker *worker)
-{
-    return atomic_load_explicit(&worker->plugin->generation, memory_order_relaxed) != worker->generation;
-}
+/* Starts the thread unless it runs; with a context, never before, because the host may fork until then. A
+ * thread that cannot be had is logged: the policy is then not reloaded. Any thread. */
+void mqlua_reload_start(mqlua_plugin *plugin);
 
-/* Adopts the state that was prepared for this worker. At the beginning of an event only. */
-void mqlua_reload_adopt(mqlua_worker *worker);
+/* Ends it: whatever it is doing is cut short. Any thread but its own, more than once. */
+void mqlua_reload_stop(mqlua_plugin *plugin);
 
-/* A connection keeps its generation from MAIL FROM to the next MAIL FROM; before and in between it moves to the current
- * one, with its vars. */
-void mqlua_reload_repin(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event);
+/* Takes a stopped state from a worker: its context_cleanup and its freeing may take a while. */
+void mqlua_reload_dispose(mqlua_plugin *plugin, mqlua_state *state);

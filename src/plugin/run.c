@@ -107,6 +107,8 @@ static void fail(mqlua_run *run, const char *error)
     char what[200];
     lua_State *L = mqlua_vm_state(run->state->env.vm);
     bool in_on_error = run->stage == MQLUA_RUN_ON_ERROR;
+    if (!in_on_error)
+        mqlua_worker_count(run->worker, run->state->env.generation, true);
     snprintf(what, sizeof what, "%s '%s' of %s failed", in_on_error ? "on_error of" : "handler",
              run->handler->name, event_name(run));
     mqlua_report(&run->state->env, what, error);
@@ -206,6 +208,8 @@ static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     if (end->outcome == MQLUA_CANCELLED)
         return; /* abandoned: whoever did it goes on */
     mqlua_loop_stop(run->worker->loop, &run->timer);
+    if (run->stage == MQLUA_RUN_HANDLERS)
+        mqlua_worker_count(run->worker, run->state->env.generation, false);
     if (end->outcome == MQLUA_FAILED)
         fail(run, end->error);
     else

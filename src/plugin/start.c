@@ -9,6 +9,7 @@
 #include "json/tree.h"
 #include "plugin/keep.h"
 #include "plugin/plugin.h"
+#include "plugin/reload.h"
 #include "policy/cidr.h"
 #include "policy/error.h"
 #include "policy/load.h"
@@ -151,13 +152,23 @@ static void say_no_policy(mqlua_plugin *plugin, const char *error)
 static void load_policy(mqlua_plugin *plugin)
 {
     char *error = NULL;
-    plugin->bundle = mqlua_keep_check(plugin, &error);
-    if (!plugin->bundle) {
+    bool wait = false;
+    mqlua_bundle_unref(plugin->seen);
+    mqlua_bundle *checked = mqlua_keep_check(plugin, NULL, &plugin->seen, &error);
+    bool refused = checked && mqlua_refused_has(plugin->refused, mqlua_bundle_hash(checked));
+    if (refused)
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: the policy %s, %.8s was rolled back before the restart, "
+                  "because its handlers failed on mail; change it", plugin->settings->policy, mqlua_bundle_hash(checked));
+    else if (!checked)
         say_no_policy(plugin, error);
-        plugin->bundle = mqlua_keep_restore(plugin);
-        plugin->refuse = !plugin->bundle && !plugin->settings->start_without_policy;
-    }
     free(error);
+    plugin->bundle = refused || !checked ? mqlua_keep_restore(plugin, &wait) : mqlua_bundle_ref(checked);
+    plugin->restored = plugin->bundle && plugin->bundle != checked;
+    if (!plugin->bundle && refused && !wait) /* a policy that fails at times is better than no mail */
+        plugin->bundle = mqlua_bundle_ref(checked);
+    mqlua_bundle_unref(checked);
+    plugin->deferred = wait;
+    plugin->refuse = !plugin->bundle && !wait && !plugin->settings->start_without_policy;
     if (plugin->bundle)
         mqlua_log(&plugin->symbols, MQLUA_LOG_INFO, "mailerq-lua %s: policy %s, generation 1, %.8s", MQLUA_VERSION,
                   plugin->settings->policy, mqlua_bundle_hash(plugin->bundle));
@@ -207,6 +218,7 @@ mqlua_plugin *mqlua_plugin_new(void)
         return plugin;
     }
     find_json_library(plugin);
+    plugin->refused = mqlua_keep_refused(plugin);
     plugin->deferred = must_defer(plugin);
     if (!plugin->deferred)
         load_policy(plugin);
@@ -252,6 +264,7 @@ void mqlua_plugin_initialize(mqlua_plugin *plugin)
 void mqlua_plugin_first_context(mqlua_plugin *plugin)
 {
     pthread_mutex_lock(&plugin->lock);
+    plugin->in_context = true;
     if (plugin->deferred) {
         plugin->deferred = false;
         load_policy(plugin);
@@ -262,12 +275,13 @@ void mqlua_plugin_first_context(mqlua_plugin *plugin)
 
 bool mqlua_plugin_cleanup(mqlua_plugin *plugin)
 {
+    mqlua_reload_stop(plugin);
     call_process(plugin, MQLUA_CLEANUP);
     mqlua_state_free(plugin->process);
     plugin->process = NULL;
     pthread_mutex_lock(&plugin->lock);
     plugin->cleaned = true;
-    bool last = !plugin->workers;
+    bool last = !plugin->worker_users;
     pthread_mutex_unlock(&plugin->lock);
     return last;
 }
@@ -276,8 +290,11 @@ void mqlua_plugin_free(mqlua_plugin *plugin)
 {
     if (!plugin)
         return;
+    mqlua_reload_stop(plugin);
     mqlua_state_free(plugin->process);
     mqlua_bundle_unref(plugin->bundle);
+    mqlua_bundle_unref(plugin->seen);
+    mqlua_refused_free(plugin->refused);
     mqlua_threads_free(plugin->proto.threads);
     mqlua_metrics_free(plugin->proto.metrics);
     mqlua_cidr_free((mqlua_cidr *)plugin->proto.proxies);

@@ -4,6 +4,8 @@
 #include "api/report.h"
 #include "api/tasks.h"
 #include "api/threads.h"
+#include "plugin/adopt.h"
+#include "plugin/reload.h"
 #include "plugin/run.h"
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +58,7 @@ static mqlua_peer *peer_new(mqlua_worker *worker, MQ_Connection *host)
         return NULL;
     peer->host = host;
     peer->run = NULL;
+    peer->pinned = peer->delivered = false;
     peer->state = worker->state;
     peer->mapped = true;
     HASH_ADD_PTR(worker->peers, host, peer);
@@ -120,10 +123,8 @@ static void run_ready(mqlua_worker *worker)
 {
     if (worker->state)
         mqlua_task_run_ready(worker->state->env.vm);
-    for (mqlua_state *old = worker->old, *next; old; old = next) {
-        next = old->next; /* it may end with its last task */
+    for (mqlua_state *old = worker->old; old; old = old->next)
         mqlua_task_run_ready(old->env.vm);
-    }
 }
 
 static void soon_fired(mqlua_timer *timer)
@@ -135,7 +136,10 @@ static void soon_fired(mqlua_timer *timer)
 static void end_of_turn(void *data)
 {
     mqlua_worker *worker = data;
+    if (mqlua_adopt_is_due(worker))
+        mqlua_adopt(worker); /* a worker without mail adopts, too: its timers are those of a policy */
     run_ready(worker);
+    mqlua_adopt_sweep(worker);
     mqlua_pauses_drain(&worker->pauses);
 }
 
@@ -160,35 +164,53 @@ static int reference_arguments(lua_State *L)
     return 0;
 }
 
-/* A state for this worker, ready to serve. NULL with *error. */
-static mqlua_state *make_state(mqlua_worker *worker, mqlua_bundle *bundle, uint64_t generation, char **error)
+mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *place, mqlua_bundle *bundle,
+                                     uint64_t generation, const atomic_bool *stop, char **error)
 {
-    mqlua_env proto = worker->plugin->proto;
-    proto.worker = worker;
-    proto.first_worker = worker->number == 1;
-    mqlua_state *state = mqlua_state_new(&proto, bundle, generation, worker->loop, MQLUA_LOADING, error);
+    mqlua_env proto = plugin->proto;
+    proto.worker = place->worker;
+    proto.first_worker = place->number == 1;
+    proto.stop = stop;
+    mqlua_state *state = mqlua_state_new(&proto, bundle, generation, place->loop, MQLUA_LOADING, error);
     if (!state)
         return NULL;
+    state->worker = place->number;
     if (mqlua_vm_setup(state->env.vm, reference_arguments, &state->env, error) ||
-        !mqlua_state_call(state, MQLUA_CONTEXT_INITIALIZE, worker->number, error)) {
+        !mqlua_state_call(state, MQLUA_CONTEXT_INITIALIZE, place->number, error)) {
         mqlua_state_free(state);
         return NULL;
     }
-    mqlua_task_set_notify(state->env.vm, task_ready, worker);
     return state;
+}
+
+void mqlua_worker_free_state(mqlua_state *state)
+{
+    char *error = NULL;
+    if (state && !mqlua_state_call(state, MQLUA_CONTEXT_CLEANUP, state->worker, &error))
+        mqlua_report(&state->env, "context_cleanup failed", error ? error : "not enough memory");
+    free(error);
+    mqlua_state_free(state);
+}
+
+void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state)
+{
+    mqlua_tally *tally = &worker->tallies[state->env.generation % MQLUA_GENERATIONS];
+    atomic_store_explicit(&tally->generation, 0, memory_order_relaxed);
+    atomic_store_explicit(&tally->runs, 0, memory_order_relaxed);
+    atomic_store_explicit(&tally->failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&tally->generation, state->env.generation, memory_order_release);
+    worker->state = state;
+    worker->generation = state->env.generation;
+    mqlua_task_set_notify(state->env.vm, task_ready, worker);
+    mqlua_state_serve(state);
+    mqlua_worker_soon(worker); /* what the policy spawned while it loaded */
+    mqlua_worker_update_wanted(worker);
 }
 
 void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state)
 {
-    if (--state->users || state == worker->state)
-        return;
-    mqlua_state **link = &worker->old;
-    while (*link && *link != state)
-        link = &(*link)->next;
-    if (*link)
-        *link = state->next;
-    mqlua_state_free(state);
-    mqlua_worker_update_wanted(worker);
+    if (--state->users == 0 && state != worker->state)
+        mqlua_worker_soon(worker); /* not here: its own vm may be what called */
 }
 
 /* ---- life ---- */
@@ -196,6 +218,7 @@ void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state)
 static void load_policy(mqlua_worker *worker)
 {
     mqlua_plugin *plugin = worker->plugin;
+    mqlua_place place = {worker, worker->loop, worker->number};
     char *error = NULL;
     pthread_mutex_lock(&plugin->lock);
     mqlua_bundle *bundle = plugin->bundle ? mqlua_bundle_ref(plugin->bundle) : NULL;
@@ -203,9 +226,11 @@ static void load_policy(mqlua_worker *worker)
     pthread_mutex_unlock(&plugin->lock);
     if (!bundle)
         return;
-    worker->state = make_state(worker, bundle, worker->generation, &error);
+    mqlua_state *state = mqlua_worker_make_state(plugin, &place, bundle, worker->generation, NULL, &error);
     mqlua_bundle_unref(bundle);
-    if (!worker->state) {
+    if (state) {
+        mqlua_worker_serve(worker, state);
+    } else {
         mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: worker %d has no policy and %s:", worker->number,
                   plugin->settings->start_without_policy ? "lets mail pass, as the settings say"
                                                          : "answers connections with 421");
@@ -219,6 +244,7 @@ static void enlist(mqlua_worker *worker)
     mqlua_plugin *plugin = worker->plugin;
     pthread_mutex_lock(&plugin->lock);
     worker->number = ++plugin->worker_count;
+    plugin->worker_users++;
     worker->next = plugin->workers;
     if (worker->next)
         worker->next->prev = worker;
@@ -226,8 +252,8 @@ static void enlist(mqlua_worker *worker)
     pthread_mutex_unlock(&plugin->lock);
 }
 
-/* True for exactly one caller: the last worker after mq_cleanup. */
-static bool delist(mqlua_worker *worker)
+/* From here on no other thread knows the worker: neither its loop nor what was prepared for it. */
+static void delist(mqlua_worker *worker)
 {
     mqlua_plugin *plugin = worker->plugin;
     pthread_mutex_lock(&plugin->lock);
@@ -237,9 +263,21 @@ static bool delist(mqlua_worker *worker)
         plugin->workers = worker->next;
     if (worker->next)
         worker->next->prev = worker->prev;
-    bool last = plugin->cleaned && !plugin->workers;
     pthread_mutex_unlock(&plugin->lock);
-    return last;
+}
+
+/* True for exactly one caller: the last worker after mq_cleanup. */
+static bool leave(mqlua_plugin *plugin)
+{
+    pthread_mutex_lock(&plugin->lock);
+    bool alone = plugin->worker_users == 1;
+    pthread_mutex_unlock(&plugin->lock);
+    if (alone)
+        mqlua_reload_stop(plugin);
+    pthread_mutex_lock(&plugin->lock);
+    bool all = --plugin->worker_users == 0 && plugin->cleaned; /* after this, somebody else may free the plugin */
+    pthread_mutex_unlock(&plugin->lock);
+    return all;
 }
 
 mqlua_worker *mqlua_worker_new(mqlua_plugin *plugin, MQ_Context *context)
@@ -260,9 +298,7 @@ mqlua_worker *mqlua_worker_new(mqlua_plugin *plugin, MQ_Context *context)
     enlist(worker);
     load_policy(worker);
     mqlua_worker_update_wanted(worker);
-    if (worker->state)
-        mqlua_tasks_start_timers(&worker->state->env);
-    mqlua_worker_soon(worker); /* what the policy spawned while it loaded */
+    mqlua_reload_start(plugin);
     plugin->symbols.set_context_data(context, worker);
     return worker;
 }
@@ -272,19 +308,12 @@ mqlua_worker *mqlua_worker_of(const mqlua_plugin *plugin, MQ_Context *context)
     return plugin->symbols.context_data(context);
 }
 
-static void call_cleanup(mqlua_worker *worker)
-{
-    char *error = NULL;
-    if (worker->state && !mqlua_state_call(worker->state, MQLUA_CONTEXT_CLEANUP, worker->number, &error))
-        mqlua_report(&worker->state->env, "context_cleanup failed", error ? error : "not enough memory");
-    free(error);
-}
-
 bool mqlua_worker_free(mqlua_worker *worker)
 {
     if (!worker)
         return false;
-    call_cleanup(worker);
+    mqlua_plugin *plugin = worker->plugin;
+    delist(worker);
     /* No hand-backs from here on: the host is going down with whatever is paused. */
     while (worker->runs)
         mqlua_run_abandon(worker->runs);
@@ -292,15 +321,8 @@ bool mqlua_worker_free(mqlua_worker *worker)
         mqlua_tasks_cancel_jobs(&worker->peers->connection.jobs);
         mqlua_peer_free(worker, worker->peers);
     }
-    mqlua_threads_detach(worker->plugin->proto.threads, worker->loop);
-    mqlua_state *state = worker->state;
-    worker->state = NULL;
-    mqlua_state_free(state);
-    while (worker->old) {
-        mqlua_state *old = worker->old;
-        worker->old = old->next;
-        mqlua_state_free(old);
-    }
+    mqlua_threads_detach(plugin->proto.threads, worker->loop);
+    mqlua_adopt_end(worker);
     mqlua_loop_free(worker->loop);
     mqlua_runs_free(worker);
     while (worker->spare_peers) {
@@ -308,8 +330,7 @@ bool mqlua_worker_free(mqlua_worker *worker)
         worker->spare_peers = peer->next;
         free(peer);
     }
-    worker->plugin->symbols.set_context_data(worker->context, NULL);
-    bool last = delist(worker);
+    plugin->symbols.set_context_data(worker->context, NULL);
     free(worker);
-    return last;
+    return leave(plugin);
 }

@@ -24,6 +24,8 @@ typedef struct mqlua_peer {
     MQ_Connection *host;         /* key of the map; stays when connection.host is cleared */
     mqlua_state *state;          /* the generation that it is pinned to */
     mqlua_run *run;              /* the event that is paused or held */
+    bool pinned;                 /* a transaction began: it is judged by one generation */
+    bool delivered;              /* its message came: the next RCPT TO belongs to another one */
     bool mapped;
     struct mqlua_peer *next;     /* worker->spare_peers */
     UT_hash_handle hh;
@@ -36,6 +38,12 @@ typedef struct mqlua_rerun {
     mqlua_event event;
 } mqlua_rerun;
 
+/* What the handlers of one generation did on one worker. Written by the worker, read by the thread that reloads. */
+enum { MQLUA_GENERATIONS = 8 }; /* alive in a worker, at most */
+typedef struct mqlua_tally {
+    atomic_uint_fast64_t generation, runs, failures;
+} mqlua_tally;
+
 struct mqlua_worker {
     mqlua_plugin *plugin;
     MQ_Context *context;
@@ -43,8 +51,11 @@ struct mqlua_worker {
     mqlua_loop *loop;
     mqlua_pauses pauses;
     mqlua_timer soon; /* hand-backs and resumed tasks that an event cannot do itself */
+    mqlua_timer linger;  /* the end of what old states do on their own */
     mqlua_state *state;  /* the current generation; NULL: no policy */
-    mqlua_state *old;    /* earlier ones that still have users */
+    mqlua_state *old;    /* earlier ones that still have users, newest first */
+    _Atomic(mqlua_state *) prepared; /* the next one, made by the thread that reloads */
+    mqlua_tally tallies[MQLUA_GENERATIONS]; /* by number modulo */
     uint64_t generation; /* of the plugin, as last seen */
     unsigned wanted;     /* bits of the events to look at */
     /* By the host's pointer: what the host stores for us per connection is not used, because it is not
@@ -76,8 +87,36 @@ void mqlua_worker_update_wanted(mqlua_worker *worker);
 /* Runs what became ready (tasks, hand-backs) from the loop, soon. Safe from inside events and Lua. */
 void mqlua_worker_soon(mqlua_worker *worker);
 
-/* A user of a state is gone; an old generation ends with its last one. */
+/* Where a worker's next state comes from, while the worker may be gone already: nothing of it is touched. */
+typedef struct mqlua_place {
+    mqlua_worker *worker;
+    mqlua_loop *loop;
+    int number;
+} mqlua_place;
+
+/* A state that is ready to serve: loaded, context_initialize called. Any thread; no function of the host but MQ_log is
+ * called. stop: see mqlua_env. NULL with *error. */
+mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *place, mqlua_bundle *bundle,
+                                     uint64_t generation, const atomic_bool *stop, char **error);
+
+/* Calls context_cleanup and frees it. Any thread, when the state was stopped or never served. */
+void mqlua_worker_free_state(mqlua_state *state);
+
+/* Makes state the current one; the worker has none. */
+void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state);
+
+/* A user of a state is gone; an old generation ends soon after its last one. */
 void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state);
+
+/* One handler of generation ended. */
+static inline void mqlua_worker_count(mqlua_worker *worker, uint64_t generation, bool failed)
+{
+    mqlua_tally *tally = &worker->tallies[generation % MQLUA_GENERATIONS];
+    if (atomic_load_explicit(&tally->generation, memory_order_relaxed) != generation)
+        return;
+    atomic_uint_fast64_t *count = failed ? &tally->failures : &tally->runs;
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
+}
 
 /* The peer of an incoming connection; made when there is none (NULL: no memory). */
 mqlua_peer *mqlua_peer_find(mqlua_worker *worker, MQ_Connection *host);

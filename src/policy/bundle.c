@@ -29,6 +29,12 @@ void mqlua_bundle_clear(mqlua_bundle *bundle)
         bundle->files = file->next;
         free_file(file);
     }
+    while (bundle->missing) {
+        mqlua_bundle_missing *missing = bundle->missing;
+        bundle->missing = missing->next;
+        free(missing->name);
+        free(missing);
+    }
     bundle->tail = &bundle->files;
     bundle->entry = NULL;
     bundle->count = bundle->bytes = 0;
@@ -182,6 +188,18 @@ static const char *below(const char *folder, const char *path)
     return name;
 }
 
+/* Without memory for it, the file is not watched: it will be read with the next reload. */
+static void note_missing(mqlua_bundle *bundle, const char *name)
+{
+    mqlua_bundle_missing *missing = calloc(1, sizeof *missing);
+    if (missing && (missing->name = strdup(name))) {
+        missing->next = bundle->missing;
+        bundle->missing = missing;
+    } else {
+        free(missing);
+    }
+}
+
 static mqlua_file *read_now(mqlua_bundle *bundle, const char *name, mqlua_file_kind kind, char **error)
 {
     struct stat st;
@@ -190,6 +208,7 @@ static mqlua_file *read_now(mqlua_bundle *bundle, const char *name, mqlua_file_k
     char *text = mqlua_bundle_read(bundle->folder_fd, name, &size, &st, &why);
     if (text)
         return mqlua_bundle_add(bundle, name, kind, text, size, &st, error);
+    note_missing(bundle, name);
     char *full = join(bundle->folder, name);
     mqlua_error_set(error, "%s: %s", full ? full : name, why ? why : "not enough memory");
     free(full);
@@ -334,7 +353,7 @@ bool mqlua_bundle_changed(const mqlua_bundle *bundle)
     bool changed = now.st_dev != bundle->folder_st.st_dev || now.st_ino != bundle->folder_st.st_ino;
     for (mqlua_file *file = bundle->files; file && !changed; file = file->next) {
         const mqlua_bundle_file_entry *entry = (const void *)file;
-        changed = fstatat(folder, file->name, &now, 0) < 0 || !mqlua_bundle_same(&now, &entry->st);
+        changed = fstatat(folder, file->name, &now, 0) < 0 || !mqlua_listing_same(&now, &entry->st);
     }
     close(folder);
     return changed;

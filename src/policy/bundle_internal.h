@@ -4,23 +4,30 @@
 /* What the files bundle*.c share. */
 
 #include "policy/bundle.h"
+#include "policy/listing.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
 enum {
-    MQLUA_BUNDLE_FILES = 10000,         /* at most */
+    MQLUA_BUNDLE_FILES = MQLUA_LISTING_FILES,
     MQLUA_BUNDLE_FILE_BYTES = 64 << 20, /* of one file */
     MQLUA_BUNDLE_BYTES = 1 << 30,       /* of all of them */
-    MQLUA_BUNDLE_DEPTH = 16,            /* of folders in folders */
 };
 
 /* A file with what identifies the version that was read. */
 typedef struct mqlua_bundle_file_entry {
     mqlua_file file; /* first: a mqlua_file is one of these */
     struct stat st;
+    bool scanned; /* found by looking through the folder, not asked for by name */
 } mqlua_bundle_file_entry;
+
+/* A file that was asked for and could not be read: when it appears, the policy means something else. */
+typedef struct mqlua_bundle_missing {
+    char *name; /* as mqlua_file.name */
+    struct mqlua_bundle_missing *next;
+} mqlua_bundle_missing;
 
 struct mqlua_bundle {
     atomic_uint refs;
@@ -31,6 +38,7 @@ struct mqlua_bundle {
     struct stat folder_st;
     mqlua_file *files, **tail;
     mqlua_file *entry;
+    mqlua_bundle_missing *missing;
     size_t count;
     size_t bytes;
     bool sealed;
@@ -63,5 +71,3 @@ char *mqlua_bundle_read(int dirfd, const char *path, size_t *size, struct stat *
 
 /* Fills bundle with the folder's Lua files. False with *error. */
 bool mqlua_bundle_scan(mqlua_bundle *bundle, char **error);
-
-bool mqlua_bundle_same(const struct stat *a, const struct stat *b);

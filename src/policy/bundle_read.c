@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/bundle_internal.h"
 #include "policy/error.h"
+#include "policy/listing.h"
+#include "policy/writer.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,30 +13,7 @@
 
 enum { TRIES = 5 };
 
-/* What a scan found: the same list twice, before and after reading, means that nothing moved in between.
- * Comparing identities also notices a symbolic link that points elsewhere now, as when a config map of
- * Kubernetes is renewed. */
-typedef struct found {
-    char *name;
-    struct stat st;
-} found;
-
-typedef struct listing {
-    found *items;
-    size_t count, room;
-    struct stat chain[MQLUA_BUNDLE_DEPTH + 1]; /* the folders above, to see a link that leads back up */
-    mqlua_bundle *bundle;                      /* told about the owners of folders */
-    char **error;
-} listing;
-
-bool mqlua_bundle_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-/* One attempt. 1 read, 0 it changed meanwhile, -1 error (errno, or *error). */
+/* One attempt. 1 read, 0 it is being written, -1 error (errno, or *error). */
 static int read_once(int fd, char **text, size_t *size, struct stat *st, char **error)
 {
     struct stat after;
@@ -51,6 +27,8 @@ static int read_once(int fd, char **text, size_t *size, struct stat *st, char **
         mqlua_error_set(error, "larger than %d MB", MQLUA_BUNDLE_FILE_BYTES >> 20);
         return -1;
     }
+    if (mqlua_writer_has(fd))
+        return 0;
     size_t want = (size_t)st->st_size, got = 0;
     char *buffer = malloc(want + 1);
     if (!buffer)
@@ -67,7 +45,7 @@ static int read_once(int fd, char **text, size_t *size, struct stat *st, char **
         if (n == 0 || got > want)
             break;
     }
-    if (got != want || fstat(fd, &after) < 0 || !mqlua_bundle_same(st, &after)) {
+    if (got != want || fstat(fd, &after) < 0 || !mqlua_listing_same(st, &after)) {
         free(buffer);
         return 0;
     }
@@ -102,123 +80,10 @@ char *mqlua_bundle_read(int dirfd, const char *path, size_t *size, struct stat *
             return NULL;
         }
     }
-    mqlua_error_set(error, "changes while it is read");
+    mqlua_error_set(error,
+                    "is being written: what is open for writing, or changes while it is read, is not loaded");
     errno = EAGAIN;
     return NULL;
-}
-
-static bool is_lua(const char *name)
-{
-    size_t size = strlen(name);
-    return size > 4 && strcmp(name + size - 4, ".lua") == 0;
-}
-
-static bool list_add(listing *list, const char *name, const struct stat *st)
-{
-    if (list->count == MQLUA_BUNDLE_FILES) {
-        mqlua_error_set(list->error, "%s: more than %d Lua files", list->bundle->folder, MQLUA_BUNDLE_FILES);
-        return false;
-    }
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 32;
-        found *grown = realloc(list->items, room * sizeof *grown);
-        if (!grown)
-            return false;
-        list->items = grown;
-        list->room = room;
-    }
-    found *item = &list->items[list->count];
-    item->st = *st;
-    item->name = strdup(name);
-    list->count += item->name != NULL;
-    return item->name != NULL;
-}
-
-static void list_free(listing *list)
-{
-    for (size_t i = 0; i < list->count; i++)
-        free(list->items[i].name);
-    free(list->items);
-    list->items = NULL;
-    list->count = list->room = 0;
-}
-
-static bool list_folder(listing *list, int fd, const char *prefix, int depth);
-
-/* A folder in the folder; one that was met on the way down is a link in a circle. */
-static bool list_subfolder(listing *list, int parent, const char *name, const char *path, int depth)
-{
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return true;
-    if (fd < 0) {
-        mqlua_error_set(list->error, "%s/%s: %s", list->bundle->folder, path, strerror(errno));
-        return false;
-    }
-    return list_folder(list, fd, path, depth + 1);
-}
-
-/* Goes through fd, which it closes. */
-static bool list_folder(listing *list, int fd, const char *prefix, int depth)
-{
-    struct stat *self = &list->chain[depth];
-    bool good = fstat(fd, self) == 0;
-    for (int i = 0; good && i < depth; i++) {
-        if (list->chain[i].st_dev == self->st_dev && list->chain[i].st_ino == self->st_ino) {
-            close(fd);
-            return true;
-        }
-    }
-    DIR *folder = good ? fdopendir(fd) : NULL;
-    if (!folder) {
-        mqlua_error_set(list->error, "%s/%s: %s", list->bundle->folder, prefix, strerror(errno));
-        close(fd);
-        return false;
-    }
-    mqlua_bundle_note_owner(list->bundle, self);
-    struct dirent *item;
-    while (good && (errno = 0, item = readdir(folder))) {
-        char path[PATH_MAX];
-        struct stat st;
-        if (item->d_name[0] == '.')
-            continue;
-        int size = snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "/" : "", item->d_name);
-        if (size >= (int)sizeof path || fstatat(fd, item->d_name, &st, 0) < 0)
-            continue; /* a dangling link, or just deleted: require will say what is missing */
-        if (S_ISDIR(st.st_mode) && depth < MQLUA_BUNDLE_DEPTH)
-            good = list_subfolder(list, fd, item->d_name, path, depth);
-        else if (S_ISREG(st.st_mode) && is_lua(path))
-            good = list_add(list, path, &st);
-    }
-    closedir(folder);
-    return good;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const found *)a)->name, ((const found *)b)->name);
-}
-
-static bool list_all(listing *list, char **error)
-{
-    list->error = error;
-    int fd = openat(list->bundle->folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || !list_folder(list, fd, "", 0)) {
-        mqlua_error_set(error, "%s: %s", list->bundle->folder, strerror(fd < 0 ? errno : ENOMEM));
-        return false;
-    }
-    if (list->count)
-        qsort(list->items, list->count, sizeof *list->items, by_name);
-    return true;
-}
-
-static bool same_listing(const listing *a, const listing *b)
-{
-    bool same = a->count == b->count;
-    for (size_t i = 0; same && i < a->count; i++)
-        same = strcmp(a->items[i].name, b->items[i].name) == 0 &&
-               mqlua_bundle_same(&a->items[i].st, &b->items[i].st);
-    return same;
 }
 
 /* Does the folder's name still lead to the folder that is open? */
@@ -240,40 +105,51 @@ static bool open_folder(mqlua_bundle *bundle, char **error)
     return false;
 }
 
+/* Reads what the listing names, noting the version that was read. 1 done, 0 something is gone, -1 error. */
+static int read_listed(mqlua_bundle *bundle, mqlua_listing *listing, char **error)
+{
+    for (size_t i = 0; i < listing->count; i++) {
+        struct stat st;
+        size_t size;
+        const char *name = listing->files[i].name;
+        char *why = NULL;
+        char *text = mqlua_bundle_read(bundle->folder_fd, name, &size, &st, &why);
+        if (!text) {
+            bool gone = errno == ENOENT;
+            if (!gone)
+                mqlua_error_set(error, "%s/%s: %s", bundle->folder, name, why ? why : "not enough memory");
+            free(why);
+            return gone ? 0 : -1;
+        }
+        mqlua_file *file = mqlua_bundle_add(bundle, name, MQLUA_FILE_LUA, text, size, &st, error);
+        if (!file)
+            return -1;
+        ((mqlua_bundle_file_entry *)file)->scanned = true;
+        listing->files[i].st = st;
+    }
+    return 1;
+}
+
 /* 1 done, 0 something moved, -1 error. */
 static int scan_once(mqlua_bundle *bundle, char **error)
 {
-    listing before = {.bundle = bundle}, after = {.bundle = bundle};
+    mqlua_listing before = {0}, after = {0};
     int result = -1;
     mqlua_bundle_clear(bundle);
-    if (!open_folder(bundle, error) || !list_all(&before, error))
+    if (!open_folder(bundle, error) || !mqlua_listing_read(&before, bundle->folder_fd, bundle->folder, error))
         goto out;
-    for (size_t i = 0; i < before.count; i++) {
-        struct stat st;
-        size_t size;
-        const char *name = before.items[i].name;
-        char *why = NULL;
-        char *text = mqlua_bundle_read(bundle->folder_fd, name, &size, &st, &why);
-        if (!text && errno == ENOENT) {
-            result = 0;
-            free(why);
-            goto out;
-        }
-        if (!text) {
-            mqlua_error_set(error, "%s/%s: %s", bundle->folder, name, why ? why : "not enough memory");
-            free(why);
-            goto out;
-        }
-        if (!mqlua_bundle_add(bundle, name, MQLUA_FILE_LUA, text, size, &st, error))
-            goto out;
-        before.items[i].st = st;
-    }
-    if (!list_all(&after, error))
+    for (size_t i = 0; i < before.folder_count; i++)
+        mqlua_bundle_note_owner(bundle, &before.folders[i].st);
+    result = read_listed(bundle, &before, error);
+    if (result <= 0)
         goto out;
-    result = same_listing(&before, &after) && folder_stays(bundle);
+    if (!mqlua_listing_read(&after, bundle->folder_fd, bundle->folder, error))
+        result = -1;
+    else
+        result = mqlua_listing_equal(&before, &after) && folder_stays(bundle);
 out:
-    list_free(&before);
-    list_free(&after);
+    mqlua_listing_free(&before);
+    mqlua_listing_free(&after);
     return result;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_FILE "/etc/mailerq-lua/settings.json"
 
@@ -224,6 +225,22 @@ static bool replace(char **to, const char *with)
     return true;
 }
 
+/* The host may change its working folder later. */
+static bool make_absolute(char **path)
+{
+    char *here = NULL, *full = NULL;
+    if (!*path || **path == '/')
+        return true;
+    here = getcwd(NULL, 0);
+    bool good = here && asprintf(&full, "%s/%s", here, *path) >= 0;
+    free(here);
+    if (!good)
+        return false;
+    free(*path);
+    *path = full;
+    return true;
+}
+
 mqlua_settings *mqlua_settings_load(char **error)
 {
     const char *named = environment("MAILERQ_LUA_SETTINGS");
@@ -250,7 +267,8 @@ mqlua_settings *mqlua_settings_load(char **error)
         settings->file = NULL;
     }
     if (!replace(&settings->policy, environment("MAILERQ_LUA_POLICY")) ||
-        !replace(&settings->state_dir, environment("MAILERQ_LUA_STATE_DIR"))) {
+        !replace(&settings->state_dir, environment("MAILERQ_LUA_STATE_DIR")) ||
+        !make_absolute(&settings->policy) || !make_absolute(&settings->state_dir)) {
         mqlua_settings_free(settings);
         mqlua_error_set(error, "%s: not enough memory", path);
         return NULL;

@@ -28,6 +28,7 @@ struct mqlua_vm {
     uint64_t run;     /* serial of the current run */
     uint64_t timed;   /* the run that wall and cpu belong to */
     double wall, cpu; /* seconds, when the hook first fired in that run */
+    const atomic_bool *stop;
     size_t charged;   /* steps that C counted since the clock was last looked at */
     void *owner;
 

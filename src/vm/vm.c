@@ -38,6 +38,8 @@ static double clock_seconds(clockid_t id)
  * was not scheduled has not spent its budget. The run starts to count when this is first asked. */
 static bool budget_spent(mqlua_vm *vm)
 {
+    if (vm->stop && atomic_load_explicit(vm->stop, memory_order_relaxed))
+        return true;
     if (vm->limits.budget <= 0)
         return false;
     double wall = clock_seconds(CLOCK_MONOTONIC);
@@ -275,6 +277,16 @@ int mqlua_vm_setup(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
     vm->reserve = 0;
     vm->limits.budget = budget;
     return status;
+}
+
+void mqlua_vm_stop(mqlua_vm *vm)
+{
+    mqlua_task_close(vm);
+}
+
+void mqlua_vm_set_stop(mqlua_vm *vm, const atomic_bool *flag)
+{
+    vm->stop = flag;
 }
 
 void mqlua_vm_set_budget(mqlua_vm *vm, double seconds)

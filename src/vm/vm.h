@@ -10,6 +10,7 @@
  * further instruction raises again, so that no pcall of a script can swallow it.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,6 +87,12 @@ size_t mqlua_vm_peak(const mqlua_vm *vm);
 
 /* A small step of garbage collection, for idle time. Must not be called from inside Lua. */
 void mqlua_vm_idle(mqlua_vm *vm);
+
+/* Ends every task, and leaves nothing to run: before another thread frees the vm. Not from inside Lua. */
+void mqlua_vm_stop(mqlua_vm *vm);
+
+/* While *flag (borrowed; NULL: none) is true, whatever runs ends as if its budget were spent. */
+void mqlua_vm_set_stop(mqlua_vm *vm, const atomic_bool *flag);
 
 /* Changes the run-time budget (seconds), for loading, which may take longer than an event. */
 void mqlua_vm_set_budget(mqlua_vm *vm, double seconds);

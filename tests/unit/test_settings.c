@@ -230,7 +230,8 @@ static void environment(void **state)
     setenv("MAILERQ_LUA_POLICY", "p.lua", 1);
     setenv("MAILERQ_LUA_STATE_DIR", "/state", 1);
     s = mqlua_settings_load(&error);
-    assert_string_equal(s->policy, "p.lua");
+    assert_int_equal(s->policy[0], '/'); /* the host may change its working folder */
+    assert_string_equal(strrchr(s->policy, '/'), "/p.lua");
     assert_string_equal(s->state_dir, "/state");
     mqlua_settings_free(s);
     unlink(path);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "plugin/adopt.h"
+#include "api/move.h"
+#include "api/tasks.h"
+#include "plugin/reload.h"
+
+/* What a generation does on its own (timers, tasks that belong to no connection) goes on for so long after it
+ * was replaced. */
+static const double LINGER_SECONDS = 10;
+
+/* ---- connections ---- */
+
+static bool is_idle(const mqlua_peer *peer)
+{
+    return !peer->run && !peer->connection.jobs;
+}
+
+static void move(mqlua_worker *worker, mqlua_peer *peer)
+{
+    mqlua_state *old = peer->state;
+    peer->state = worker->state;
+    peer->state->users++;
+    mqlua_move_connection(&peer->connection, &peer->state->env);
+    if (old)
+        mqlua_worker_release_state(worker, old);
+}
+
+void mqlua_adopt_pin(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event)
+{
+    bool unseen = event == MQLUA_IN_RCPTTO && peer->delivered; /* a MAIL FROM that we were not told of */
+    if (unseen)
+        mqlua_transaction_end(&peer->connection);
+    bool between = !peer->pinned || unseen || event == MQLUA_IN_MAILFROM;
+    if (between)
+        peer->delivered = false;
+    if (between && peer->state != worker->state && is_idle(peer))
+        move(worker, peer);
+    peer->pinned |= event >= MQLUA_IN_MAILFROM;
+    peer->delivered |= event == MQLUA_IN_DATA || event == MQLUA_IN_MESSAGE;
+}
+
+/* ---- old generations ---- */
+
+static bool is_quiet(const mqlua_state *state)
+{
+    return !state->users && !mqlua_task_count(state->env.vm) && !state->env.clocks;
+}
+
+static void linger_over(mqlua_timer *timer)
+{
+    /* The turn that this belongs to sweeps in its end. */
+}
+
+/* Removes *link from the list of old states. */
+static void end_old(mqlua_worker *worker, mqlua_state **link)
+{
+    mqlua_state *state = *link;
+    *link = state->next;
+    mqlua_state_stop(state);
+    mqlua_reload_dispose(worker->plugin, state);
+}
+
+void mqlua_adopt_sweep(mqlua_worker *worker)
+{
+    bool any = false;
+    if (!worker->old)
+        return;
+    for (mqlua_state **link = &worker->old; *link;) {
+        mqlua_state *state = *link;
+        if (is_quiet(state) || (!state->users && mqlua_loop_now() >= state->ends)) {
+            end_old(worker, link);
+            any = true;
+        } else {
+            if (!state->users && !worker->linger.place)
+                mqlua_loop_start(worker->loop, &worker->linger, state->ends - mqlua_loop_now(), linger_over);
+            link = &state->next;
+        }
+    }
+    if (any)
+        mqlua_worker_update_wanted(worker);
+}
+
+/* ---- the bound ---- */
+
+static size_t move_idle(mqlua_worker *worker, const mqlua_state *state)
+{
+    size_t moved = 0;
+    for (mqlua_peer *peer = worker->peers; peer; peer = peer->hh.next) {
+        if (peer->state != state || !is_idle(peer))
+            continue;
+        move(worker, peer);
+        moved++;
+    }
+    return moved;
+}
+
+static mqlua_state **oldest_but(mqlua_worker *worker, size_t skipped, size_t live)
+{
+    mqlua_state **link = &worker->old;
+    for (size_t i = 2 + skipped; i < live; i++)
+        link = &(*link)->next;
+    return link;
+}
+
+/* Too many generations are alive: connections that sit idle in the oldest move, whatever they are in the
+ * middle of. A generation in which tasks of connections still wait is left alone: their deadlines end it. */
+static void keep_bound(mqlua_worker *worker)
+{
+    size_t live = 1, skipped = 0;
+    for (mqlua_state *old = worker->old; old; old = old->next)
+        live++;
+    while (live > MQLUA_GENERATIONS && live - skipped > 1) {
+        mqlua_state **link = oldest_but(worker, skipped, live), *state = *link;
+        size_t moved = move_idle(worker, state);
+        if (moved)
+            mqlua_log(&worker->plugin->symbols, MQLUA_LOG_INFO,
+                      "mailerq-lua: worker %d has more than %d generations: %zu idle connections move from "
+                      "generation %llu "
+                      "to %llu",
+                      worker->number, MQLUA_GENERATIONS, moved, (unsigned long long)state->env.generation,
+                      (unsigned long long)worker->state->env.generation);
+        if (state->users) {
+            skipped++;
+            continue;
+        }
+        end_old(worker, link);
+        live--;
+    }
+}
+
+/* ---- adopting ---- */
+
+static void retire(mqlua_worker *worker, mqlua_state *state)
+{
+    mqlua_tasks_stop_repeating(&state->env);
+    state->ends = mqlua_loop_now() + LINGER_SECONDS;
+    state->next = worker->old;
+    worker->old = state;
+}
+
+void mqlua_adopt(mqlua_worker *worker)
+{
+    uint64_t current = atomic_load(&worker->plugin->generation);
+    mqlua_state *next = atomic_exchange(&worker->prepared, NULL), *last = worker->state;
+    if (!next) {
+        worker->generation = current;
+        return;
+    }
+    if (last)
+        mqlua_move_carried(last, next);
+    worker->state = NULL;
+    if (last)
+        retire(worker, last);
+    mqlua_worker_serve(worker, next);
+    keep_bound(worker);
+    mqlua_adopt_sweep(worker);
+}
+
+void mqlua_adopt_end(mqlua_worker *worker)
+{
+    mqlua_state *state = worker->state;
+    worker->state = NULL;
+    mqlua_worker_free_state(state);
+    while (worker->old) {
+        mqlua_state *old = worker->old;
+        worker->old = old->next;
+        mqlua_worker_free_state(old);
+    }
+    mqlua_worker_free_state(atomic_exchange(&worker->prepared, NULL));
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Generations on a worker: taking over the next one, which connection is judged by which, and the end of old
+ * ones. All on the worker's thread, never with a Lua frame of it alive. */
+
+#include "plugin/worker.h"
+
+/* One load and one comparison: is there a generation that the worker has not adopted? */
+static inline bool mqlua_adopt_is_due(const mqlua_worker *worker)
+{
+    return atomic_load_explicit(&worker->plugin->generation, memory_order_acquire) != worker->generation;
+}
+
+/* Makes the state that was prepared for this worker its current one. */
+void mqlua_adopt(mqlua_worker *worker);
+
+/* Before an event of an incoming connection: a connection keeps its generation from MAIL FROM to the next
+ * MAIL FROM; before, and in between when it has tasks no more, it moves to the current one, with its vars. */
+void mqlua_adopt_pin(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event);
+
+/* Ends old generations that nobody uses. */
+void mqlua_adopt_sweep(mqlua_worker *worker);
+
+/* Ends all of them, with the worker. No peer and no run is left. */
+void mqlua_adopt_end(mqlua_worker *worker);
