@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The inside of a vm, shared by vm.c, task.c and sandbox.c only. */
+/* The inside of a vm, shared by vm.c, task.c, coroutine.c and sandbox.c only. */
 
 #include "vm/task.h"
 #include "vm/vm.h"
@@ -9,10 +9,10 @@
 /* Coroutines that ended without an error are kept for the next task, up to this many. */
 enum { MQLUA_SPARE_COROUTINES = 64 };
 
-typedef struct mqlua_spare {
+typedef struct mqlua_coroutine {
     lua_State *co;
     int ref;
-} mqlua_spare;
+} mqlua_coroutine;
 
 struct mqlua_vm {
     lua_State *L;
@@ -38,8 +38,9 @@ struct mqlua_vm {
     mqlua_task *ready, *ready_last;
     mqlua_task *free_tasks;  /* memory for the next ones */
     size_t count;
+    char park_tag;           /* its address is what a parked coroutine yields: no script has that value */
     int body;                /* registry: function(handler, prepare) return handler(prepare()) end */
-    mqlua_spare spare[MQLUA_SPARE_COROUTINES];
+    mqlua_coroutine spare[MQLUA_SPARE_COROUTINES];
     int spares;
     bool notified;
     void (*notify)(void *ud);
@@ -62,3 +63,14 @@ void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits);
 
 /* task.c: ends every task; frees their memory. */
 void mqlua_task_close(mqlua_vm *vm);
+
+/* task.c: is this the coroutine of the running task, and not one that its script made? */
+bool mqlua_task_is(lua_State *L);
+
+/* coroutine.c: one for a new task, with the registry reference that keeps it. False on lack of memory. give takes it back
+ * (LUA_NOREF: nothing is done); reusable: it ended without an error. */
+bool mqlua_coroutine_take(mqlua_vm *vm, lua_State **co, int *ref);
+void mqlua_coroutine_give(mqlua_vm *vm, lua_State *co, int ref, bool reusable);
+
+/* coroutine.c: replaces coroutine.*, pcall, xpcall and load, and makes vm->body. Raises. */
+void mqlua_coroutine_open(lua_State *L);

@@ -24,9 +24,6 @@ struct mqlua_task {
     mqlua_task *ready_next;
 };
 
-/* What a parked coroutine yields, so that the scheduler and the coroutine functions know it from a script's yield. */
-static char park_tag;
-
 /* A task for a task of nobody: at most this many are resumed in one turn of the loop. */
 enum { READY_BATCH = 10000 };
 
@@ -134,44 +131,6 @@ static void unlink_wait(mqlua_wait *wait)
     wait->task = NULL;
 }
 
-/* ---- coroutines ---- */
-
-static int make_coroutine(lua_State *L)
-{
-    mqlua_task *task = lua_touserdata(L, 1);
-    lua_State *co = lua_newthread(L);
-    task->ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    task->co = co; /* not before it is kept */
-    return 0;
-}
-
-static bool take_coroutine(mqlua_task *task)
-{
-    mqlua_vm *vm = task->vm;
-    if (vm->spares) {
-        mqlua_spare spare = vm->spare[--vm->spares];
-        task->co = spare.co;
-        task->ref = spare.ref;
-        return true;
-    }
-    return mqlua_vm_setup(vm, make_coroutine, task, NULL) == 0;
-}
-
-static void drop_coroutine(mqlua_task *task, bool reusable)
-{
-    mqlua_vm *vm = task->vm;
-    if (task->ref == LUA_NOREF)
-        return;
-    if (reusable && vm->spares < MQLUA_SPARE_COROUTINES) {
-        lua_settop(task->co, 0);
-        vm->spare[vm->spares++] = (mqlua_spare){task->co, task->ref};
-    } else {
-        luaL_unref(vm->L, LUA_REGISTRYINDEX, task->ref);
-    }
-    task->co = NULL;
-    task->ref = LUA_NOREF;
-}
-
 /* ---- the end of a task ---- */
 
 typedef struct failure {
@@ -227,7 +186,7 @@ static void end_task(mqlua_task *task, const mqlua_end *end)
     release(task);
     if (task->ended)
         task->ended(task, end, task->ud);
-    drop_coroutine(task, end->outcome == MQLUA_DONE);
+    mqlua_coroutine_give(vm, task->co, task->ref, end->outcome == MQLUA_DONE);
     task_free(task);
     if (end->outcome == MQLUA_FAILED)
         mqlua_vm_relieve(vm);
@@ -260,7 +219,7 @@ static void end_with_message(mqlua_task *task, const char *message)
 
 static bool yielded_to_park(lua_State *co)
 {
-    return lua_gettop(co) > 0 && lua_touserdata(co, -1) == &park_tag;
+    return lua_gettop(co) > 0 && lua_touserdata(co, -1) == &mqlua_vm_of(co)->park_tag;
 }
 
 /* Where a run left the task: parked, ended, or to be cancelled. True when it has ended. */
@@ -310,7 +269,7 @@ mqlua_task *mqlua_task_start(mqlua_vm *vm, int handler, int prepare, mqlua_ended
         ended(NULL, &end, ud);
         return NULL;
     }
-    if (!take_coroutine(task)) {
+    if (!mqlua_coroutine_take(vm, &task->co, &task->ref)) {
         end_failed(task, LUA_ERRMEM, false);
         return NULL;
     }
@@ -347,6 +306,12 @@ mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_
 mqlua_task *mqlua_task_current(mqlua_vm *vm)
 {
     return vm->current;
+}
+
+bool mqlua_task_is(lua_State *L)
+{
+    const mqlua_task *task = mqlua_vm_of(L)->current;
+    return task && task->co == L;
 }
 
 void *mqlua_task_data(mqlua_task *task)
@@ -415,7 +380,8 @@ void mqlua_task_check(lua_State *L, const char *function)
 
 int mqlua_task_park(lua_State *L, mqlua_wait *wait)
 {
-    mqlua_task *task = mqlua_vm_of(L)->current;
+    mqlua_vm *vm = mqlua_vm_of(L);
+    mqlua_task *task = vm->current;
     wait->task = task;
     wait->prev = NULL;
     wait->next = task->waits;
@@ -424,7 +390,7 @@ int mqlua_task_park(lua_State *L, mqlua_wait *wait)
     task->waits = wait;
     task->wait = wait;
     task->woken = false;
-    lua_pushlightuserdata(L, &park_tag);
+    lua_pushlightuserdata(L, &vm->park_tag);
     return lua_yield(L, 1);
 }
 
@@ -512,129 +478,4 @@ void mqlua_task_close(mqlua_vm *vm)
         vm->free_tasks = task->next;
         free(task);
     }
-}
-
-/* ---- the coroutine library ----
- *
- * A script's own coroutine may wait as well: what it yields then carries the park tag, and each resume on the
- * way down passes it on to the scheduler and the answer back up. */
-
-static const char coroutine_source[] =
-    "local park, resume, yield, create, is_task, error, raw_pcall, raw_xpcall, guard, caught = ...\n"
-    "local waiting = setmetatable({}, {__mode = 'k'})\n"
-    "local function pass(co, ok, tag, ...)\n"
-    "  if ok and tag == park then\n"
-    "    waiting[co] = true\n"
-    "    return pass(co, resume(co, yield(park)))\n"
-    "  end\n"
-    "  return ok, tag, ...\n"
-    "end\n"
-    /* While it waits, a coroutine is 'suspended' for LuaJIT; nobody but the scheduler may resume it. */
-    "local function leave(co, ok, ...)\n"
-    "  waiting[co] = nil\n"
-    "  return ok, ...\n"
-    "end\n"
-    "local function unwrap(ok, ...)\n"
-    "  if ok then return ... end\n"
-    "  error((...), 0)\n"
-    "end\n"
-    "function coroutine.resume(co, ...)\n"
-    "  if waiting[co] then return false, 'cannot resume a coroutine that waits' end\n"
-    "  return leave(co, pass(co, resume(co, ...)))\n"
-    "end\n"
-    "function coroutine.wrap(f)\n"
-    "  local co = create(f)\n"
-    "  return function(...)\n"
-    "    if waiting[co] then error('cannot resume a coroutine that waits', 2) end\n"
-    "    return unwrap(leave(co, pass(co, resume(co, ...))))\n"
-    "  end\n"
-    "end\n"
-    "function coroutine.yield(...)\n"
-    "  if is_task() then error('attempt to yield from outside a coroutine (to wait, use mq.sleep)', 2) end\n"
-    "  return yield(...)\n"
-    "end\n"
-    "local function finish(ok, ...)\n"
-    "  if ok then return ok, ... end\n"
-    "  caught()\n"
-    "  return ok, ...\n"
-    "end\n"
-    "function pcall(f, ...)\n"
-    "  return finish(raw_pcall(f, ...))\n"
-    "end\n"
-    /* load catches what its reader raises, and leaves LuaJIT believing that a hook is still running when it was
-     * the hook that raised; an error in pcall ends that. */
-    "local load = load\n"
-    "local function loaded(f, ...)\n"
-    "  if f then return f, ... end\n"
-    "  raw_pcall(error)\n"
-    "  caught()\n"
-    "  return f, ...\n"
-    "end\n"
-    "function _G.load(...)\n"
-    "  return loaded(load(...))\n"
-    "end\n"
-    "function xpcall(f, handler, ...)\n"
-    "  return finish(raw_xpcall(f, guard(handler), ...))\n"
-    "end\n"
-    "return function(handler, prepare) return handler(prepare()) end\n";
-
-static int l_is_task(lua_State *L)
-{
-    mqlua_task *task = mqlua_vm_of(L)->current;
-    lua_pushboolean(L, task && task->co == L);
-    return 1;
-}
-
-/* xpcall calls its handler while the hook that raised is still active: no hook would ever fire inside it. So
- * when the budget is spent, the script's handler does not run. */
-static int l_guarded_handler(lua_State *L)
-{
-    if (mqlua_vm_of(L)->expired)
-        return 1;
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
-}
-
-static int l_guard(lua_State *L)
-{
-    luaL_checkany(L, 1);
-    lua_settop(L, 1);
-    lua_pushcclosure(L, l_guarded_handler, 1);
-    return 1;
-}
-
-/* An error was caught. At the end of a Lua stack no hook has room, so a script that catches one stack overflow after
- * the other (a function that calls itself twice, once of them by pcall) would never meet the budget there. */
-static int l_caught(lua_State *L)
-{
-    mqlua_vm_look(L);
-    return 0;
-}
-
-static void push_member(lua_State *L, const char *library, const char *name)
-{
-    lua_getglobal(L, library);
-    lua_getfield(L, -1, name);
-    lua_remove(L, -2);
-}
-
-void mqlua_task_open(lua_State *L)
-{
-    mqlua_vm *vm = mqlua_vm_of(L);
-    if (luaL_loadbuffer(L, coroutine_source, sizeof coroutine_source - 1, "=coroutine"))
-        lua_error(L);
-    lua_pushlightuserdata(L, &park_tag);
-    push_member(L, "coroutine", "resume");
-    push_member(L, "coroutine", "yield");
-    push_member(L, "coroutine", "create");
-    lua_pushcfunction(L, l_is_task);
-    lua_getglobal(L, "error");
-    lua_getglobal(L, "pcall");
-    lua_getglobal(L, "xpcall");
-    lua_pushcfunction(L, l_guard);
-    lua_pushcfunction(L, l_caught);
-    lua_call(L, 10, 1);
-    vm->body = luaL_ref(L, LUA_REGISTRYINDEX);
 }

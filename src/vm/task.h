@@ -92,6 +92,3 @@ void mqlua_task_set_notify(mqlua_vm *vm, void (*notify)(void *ud), void *ud);
 
 /* Parked and queued tasks in vm. */
 size_t mqlua_task_count(const mqlua_vm *vm);
-
-/* Used by vm.c: opens the coroutine functions; ends every task. */
-void mqlua_task_open(lua_State *L);

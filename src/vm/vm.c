@@ -298,7 +298,7 @@ static int open_libraries(lua_State *L)
 {
     mqlua_vm *vm = lua_touserdata(L, 1);
     mqlua_sandbox_open(L, &vm->limits);
-    mqlua_task_open(L);
+    mqlua_coroutine_open(L);
     return 0;
 }
 
