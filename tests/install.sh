@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that mailerq-lua needs, those only that are missing. As root, or with sudo.
 #
-#   tests/install.sh [build] [test] [fuzz]      (without arguments: build test)
+#   tests/install.sh [build] [test] [fuzz] [bench]      (without arguments: build test)
 #
 # Says nothing unless it installs something or fails.
 set -eu
@@ -10,6 +10,7 @@ build=(build-essential cmake ninja-build pkg-config libluajit-5.1-dev libjansson
   libcrypt-dev libev-dev libssl-dev uthash-dev libxxhash-dev libcmocka-dev python3 openssl)
 test=(git ca-certificates luajit postfix python3-pytest swaks valgrind)
 fuzz=(clang libclang-rt-14-dev)
+bench=(postfix valgrind luajit lua-cjson nodejs npm)
 
 packages=()
 for set in "${@:-build test}"; do
@@ -18,7 +19,8 @@ for set in "${@:-build test}"; do
       build) packages+=("${build[@]}") ;;
       test) packages+=("${test[@]}") ;;
       fuzz) packages+=("${fuzz[@]}") ;;
-      *) echo "usage: $0 [build] [test] [fuzz]" >&2 && exit 2 ;;
+      bench) packages+=("${bench[@]}") ;;
+      *) echo "usage: $0 [build] [test] [fuzz] [bench]" >&2 && exit 2 ;;
     esac
   done
 done
@@ -27,6 +29,8 @@ missing=()
 for package in "${packages[@]}"; do
   # Another mail server must not be replaced: then there is no smtp-source, and tests that use it are skipped.
   [ "$package" = postfix ] && [ -e /usr/sbin/sendmail ] && continue
+  # Other packages of Node.js bring npm along, and Debian's npm would conflict with them.
+  [ "$package" = npm ] && command -v npm >/dev/null && continue
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
