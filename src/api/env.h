@@ -42,7 +42,7 @@ typedef struct mqlua_env {
     uint64_t generation;
     mqlua_made *made;             /* verdicts made in the running handler; NULL: not watched */
     bool first_worker;            /* timers with {scope = "process"} run here */
-    struct mqlua_clock *clocks;   /* api/tasks.c: the timers of this vm */
+    struct mqlua_clock *clocks;   /* api/timers.c: of mq.after and mq.every */
     int no_arguments;             /* registry: a function that pushes nothing, for mqlua_task_start */
     mqlua_log_limit report_limit; /* api/report.c */
     struct mqlua_series *errors;  /* api/report.c: the counter of failures */

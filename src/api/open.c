@@ -13,6 +13,7 @@
 #include "api/on.h"
 #include "api/password.h"
 #include "api/tasks.h"
+#include "api/timers.h"
 #include "api/verdict.h"
 #include "json/doc.h"
 #include "json/text.h"
@@ -45,9 +46,9 @@ static int l_generation(lua_State *L)
 int mqlua_api_open(lua_State *L)
 {
     static void (*const parts[])(lua_State *) = {
-        mqlua_json_open,    mqlua_on_open,    mqlua_verdict_open,  mqlua_tasks_open,    mqlua_logging_open,
-        mqlua_clock_open,   mqlua_cidr_open,  mqlua_lookup_open,   mqlua_password_open, mqlua_metrics_open,
-        mqlua_generation_open,
+        mqlua_json_open,  mqlua_on_open,     mqlua_verdict_open, mqlua_tasks_open,      mqlua_timers_open,
+        mqlua_cidr_open,  mqlua_lookup_open, mqlua_logging_open, mqlua_password_open,   mqlua_metrics_open,
+        mqlua_clock_open, mqlua_generation_open,
     };
     mqlua_env *env = mqlua_env_of(L);
     lua_newtable(L);
@@ -73,5 +74,5 @@ int mqlua_api_open(lua_State *L)
 
 void mqlua_api_close(mqlua_env *env)
 {
-    mqlua_tasks_stop_timers(env);
+    mqlua_timers_stop(env);
 }

@@ -3,7 +3,7 @@
 #include "api/state.h"
 #include "api/lint.h"
 #include "api/open.h"
-#include "api/tasks.h"
+#include "api/timers.h"
 #include "policy/error.h"
 #include "policy/load.h"
 #include <stdlib.h>
@@ -83,13 +83,13 @@ void mqlua_state_serve(mqlua_state *state)
 {
     mqlua_vm_set_stop(state->env.vm, NULL);
     state->env.phase = MQLUA_SERVING;
-    mqlua_tasks_start_timers(&state->env);
+    mqlua_timers_start(&state->env);
 }
 
 void mqlua_state_stop(mqlua_state *state)
 {
     state->env.phase = MQLUA_PREPARED;
-    mqlua_tasks_stop_timers(&state->env);
+    mqlua_timers_stop(&state->env);
     mqlua_vm_stop(state->env.vm);
 }
 

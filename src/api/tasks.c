@@ -8,14 +8,14 @@
 
 static const double LONGEST_WAIT = 366 * 86400.0; /* seconds; longer is surely a mistake */
 
-static double check_seconds(lua_State *L, int index)
+double mqlua_tasks_check_seconds(lua_State *L, int index)
 {
     double seconds = luaL_checknumber(L, index);
     luaL_argcheck(L, seconds >= 0 && seconds <= LONGEST_WAIT, index, "must be seconds, 0 or more");
     return seconds;
 }
 
-static mqlua_env *check_loop(lua_State *L, const char *function)
+mqlua_env *mqlua_tasks_check_loop(lua_State *L, const char *function)
 {
     mqlua_env *env = mqlua_env_of(L);
     if (!env->loop)
@@ -47,9 +47,9 @@ static void sleeper_free(mqlua_wait *wait)
 
 static int l_sleep(lua_State *L)
 {
-    double seconds = check_seconds(L, 1);
+    double seconds = mqlua_tasks_check_seconds(L, 1);
     mqlua_task_check(L, "mq.sleep");
-    mqlua_loop *loop = check_loop(L, "mq.sleep")->loop;
+    mqlua_loop *loop = mqlua_tasks_check_loop(L, "mq.sleep")->loop;
     sleeper *s = calloc(1, sizeof *s);
     if (s && !mqlua_loop_start(loop, &s->timer, seconds, sleep_over)) {
         free(s);
@@ -186,7 +186,7 @@ static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
 
 void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list)
 {
-    mqlua_env *env = check_loop(L, "mq.spawn");
+    mqlua_env *env = mqlua_tasks_check_loop(L, "mq.spawn");
     env->outlives = true;
     mqlua_spawned *job = mqlua_object_push(L, &job_type, sizeof *job, NULL);
     int handle = lua_gettop(L);
@@ -356,13 +356,13 @@ static void watch_jobs(lua_State *L, waiter *w, int handles, int count)
 static int l_wait(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
-    double seconds = lua_isnoneornil(L, 2) ? 0 : check_seconds(L, 2);
+    double seconds = lua_isnoneornil(L, 2) ? 0 : mqlua_tasks_check_seconds(L, 2);
     int count = (int)lua_objlen(L, 1);
     int running = copy_handles(L, count), handles = lua_gettop(L);
     if (!running)
         return push_results(L, handles, count);
     mqlua_task_check(L, "mq.wait");
-    mqlua_env *env = check_loop(L, "mq.wait");
+    mqlua_env *env = mqlua_tasks_check_loop(L, "mq.wait");
     lua_pushvalue(L, handles);
     int reference = luaL_ref(L, LUA_REGISTRYINDEX);
     waiter *w = make_waiter(L, env, count, running, seconds);
@@ -371,154 +371,9 @@ static int l_wait(lua_State *L)
     return mqlua_task_park(L, &w->wait);
 }
 
-/* ---- mq.after, mq.every ---- */
-
-typedef struct mqlua_clock {
-    mqlua_object object;
-    mqlua_env *env;
-    mqlua_timer timer;
-    mqlua_task *task; /* running */
-    double seconds;
-    bool repeats, per_process, stopped;
-    int function, anchor;
-    struct mqlua_clock *next, **back; /* env->clocks */
-} mqlua_clock;
-
-static const mqlua_type clock_type;
-
-static void clock_stop(mqlua_clock *clock)
-{
-    lua_State *L = mqlua_vm_state(clock->env->vm);
-    if (clock->stopped)
-        return;
-    clock->stopped = true;
-    if (clock->timer.place) /* else the loop may be another thread's */
-        mqlua_loop_stop(clock->env->loop, &clock->timer);
-    *clock->back = clock->next;
-    if (clock->next)
-        clock->next->back = clock->back;
-    luaL_unref(L, LUA_REGISTRYINDEX, clock->function);
-    luaL_unref(L, LUA_REGISTRYINDEX, clock->anchor);
-}
-
-static void clock_fired(mqlua_timer *timer);
-
-static void clock_start(mqlua_clock *clock)
-{
-    if (clock->per_process && !clock->env->first_worker)
-        return;
-    if (!mqlua_loop_start(clock->env->loop, &clock->timer, clock->seconds, clock_fired))
-        mqlua_report(clock->env, "a timer cannot be had", "mq.after or mq.every will not run");
-}
-
-static void clock_ended(mqlua_task *task, const mqlua_end *end, void *ud)
-{
-    mqlua_clock *clock = ud;
-    clock->task = NULL;
-    if (end->outcome == MQLUA_FAILED)
-        mqlua_report(clock->env, clock->repeats ? "a function of mq.every failed" : "a function of mq.after failed",
-                     end->error);
-    if (clock->stopped)
-        return;
-    if (clock->repeats && end->outcome != MQLUA_CANCELLED)
-        clock_start(clock); /* counted from the end of the last run: runs never overlap */
-    else
-        clock_stop(clock);
-}
-
-static int l_no_arguments(lua_State *L)
-{
-    return 0;
-}
-
-static void clock_fired(mqlua_timer *timer)
-{
-    mqlua_clock *clock = (mqlua_clock *)((char *)timer - offsetof(mqlua_clock, timer));
-    clock->task = mqlua_task_start(clock->env->vm, clock->function, clock->env->no_arguments, clock_ended, clock);
-}
-
-static int make_clock(lua_State *L, const char *name, bool repeats)
-{
-    double seconds = check_seconds(L, 1);
-    luaL_checktype(L, 2, LUA_TFUNCTION);
-    mqlua_env *env = check_loop(L, name);
-    env->outlives = true;
-    mqlua_clock *clock = mqlua_object_push(L, &clock_type, sizeof *clock, NULL);
-    clock->env = env;
-    clock->seconds = seconds;
-    clock->repeats = repeats;
-    lua_pushvalue(L, 2);
-    clock->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pushvalue(L, -1);
-    clock->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
-    clock->back = &env->clocks;
-    clock->next = env->clocks;
-    if (clock->next)
-        clock->next->back = &clock->next;
-    env->clocks = clock;
-    if (repeats && lua_istable(L, 3)) {
-        static const char *const scopes[] = {"worker", "process", NULL};
-        lua_getfield(L, 3, "scope");
-        clock->per_process = luaL_checkoption(L, lua_gettop(L), "worker", scopes) == 1;
-        lua_pop(L, 1);
-    }
-    if (env->phase == MQLUA_SERVING)
-        clock_start(clock);
-    return 1;
-}
-
-static int l_after(lua_State *L)
-{
-    return make_clock(L, "mq.after", false);
-}
-
-static int l_every(lua_State *L)
-{
-    luaL_argcheck(L, luaL_checknumber(L, 1) > 0, 1, "must be more than 0 seconds");
-    return make_clock(L, "mq.every", true);
-}
-
-static int l_clock_cancel(lua_State *L)
-{
-    mqlua_clock *clock = mqlua_object_check(L, 1, &clock_type);
-    clock_stop(clock);
-    return 0;
-}
-
-static const luaL_Reg clock_methods[] = {{"cancel", l_clock_cancel}, {NULL, NULL}};
-static const mqlua_type clock_type = {.name = "timer", .methods = clock_methods};
-
-void mqlua_tasks_start_timers(mqlua_env *env)
-{
-    for (mqlua_clock *clock = env->clocks; clock; clock = clock->next)
-        if (!clock->timer.place && !clock->task)
-            clock_start(clock);
-}
-
-void mqlua_tasks_stop_repeating(mqlua_env *env)
-{
-    for (mqlua_clock *clock = env->clocks, *next; clock; clock = next) {
-        next = clock->next;
-        if (clock->repeats)
-            clock_stop(clock);
-    }
-}
-
-void mqlua_tasks_stop_timers(mqlua_env *env)
-{
-    while (env->clocks)
-        clock_stop(env->clocks);
-}
-
 void mqlua_tasks_open(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"sleep", l_sleep}, {"spawn", l_spawn}, {"wait", l_wait},
-        {"after", l_after}, {"every", l_every}, {NULL, NULL},
-    };
+    static const luaL_Reg functions[] = {{"sleep", l_sleep}, {"spawn", l_spawn}, {"wait", l_wait}, {NULL, NULL}};
     mqlua_object_register(L, &job_type);
-    mqlua_object_register(L, &clock_type);
     luaL_register(L, NULL, functions);
-    lua_pushcfunction(L, l_no_arguments);
-    mqlua_env_of(L)->no_arguments = luaL_ref(L, LUA_REGISTRYINDEX);
 }

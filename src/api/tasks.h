@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* mq.sleep, mq.spawn, mq.wait, mq.after, mq.every: tasks and the loop put together. */
+/* mq.sleep, mq.spawn, mq.wait: tasks and the loop put together. */
 
 #include "api/env.h"
 
@@ -15,14 +15,10 @@ void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list);
 /* Ends every job of a list. Not from inside Lua. */
 void mqlua_tasks_cancel_jobs(mqlua_spawned **list);
 
-/* Starts the timers that were asked for while the policy loaded: the state is adopted. */
-void mqlua_tasks_start_timers(mqlua_env *env);
-
-/* Stops what mq.every started: the next generation has its own. */
-void mqlua_tasks_stop_repeating(mqlua_env *env);
-
-/* Stops every timer; before the vm is freed. */
-void mqlua_tasks_stop_timers(mqlua_env *env);
+/* For functions that wait: the number of seconds at index, and the env of a state with a loop; function is the name
+ * for the message. Both raise. */
+double mqlua_tasks_check_seconds(lua_State *L, int index);
+mqlua_env *mqlua_tasks_check_loop(lua_State *L, const char *function);
 
 /* Adds the functions to the table mq on top of the stack. May raise. */
 void mqlua_tasks_open(lua_State *L);

@@ -2,7 +2,7 @@
 
 #include "plugin/adopt.h"
 #include "api/move.h"
-#include "api/tasks.h"
+#include "api/timers.h"
 #include "plugin/reload.h"
 
 /* What a generation does on its own (timers, tasks that belong to no connection) goes on for so long after it
@@ -133,7 +133,7 @@ static void keep_bound(mqlua_worker *worker)
 
 static void retire(mqlua_worker *worker, mqlua_state *state)
 {
-    mqlua_tasks_stop_repeating(&state->env);
+    mqlua_timers_stop_repeating(&state->env);
     state->ends = mqlua_loop_now() + LINGER_SECONDS;
     state->next = worker->old;
     worker->old = state;

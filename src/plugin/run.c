@@ -2,7 +2,6 @@
 
 #include "plugin/run.h"
 #include "api/report.h"
-#include "api/tasks.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
