@@ -8,7 +8,7 @@ set -eu
 
 build=(build-essential cmake ninja-build pkg-config libluajit-5.1-dev libjansson-dev libfastjson-dev libjson-c-dev
   libcrypt-dev libev-dev libssl-dev uthash-dev libxxhash-dev libcmocka-dev python3 openssl)
-test=(git ca-certificates luajit postfix python3-pytest swaks valgrind)
+test=(git ca-certificates curl libnet-ssleay-perl luajit postfix python3-pytest swaks valgrind)
 fuzz=(clang libclang-rt-14-dev)
 bench=(postfix valgrind luajit lua-cjson nodejs npm)
 
@@ -43,7 +43,7 @@ fi
 echo "installing ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# Of Postfix only the programs smtp-source and smtp-sink are used: without a configuration it does not start.
+# Tests run a Postfix of their own: without a configuration the system's one does not start.
 if ! { echo "postfix postfix/main_mailer_type select No configuration" |
   "${as_root[@]}" debconf-set-selections && "${as_root[@]}" apt-get update &&
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove \

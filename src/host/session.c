@@ -103,10 +103,23 @@ enum host_answer host_session_answer(const struct host_session *session)
     return session->connection->sent_code >= 400 ? HOST_ANSWER_REFUSED : HOST_ANSWER_SILENT;
 }
 
+/* done may end the session; being inside the loop of steps, so to speak, keeps it from being freed until done
+ * is through. */
+static void on_event_done(MQ_Connection *connection, void *data)
+{
+    struct host_session *session = data;
+    bool inside = session->advancing;
+    session->advancing = true;
+    session->event_done(connection, session);
+    session->advancing = inside;
+    host_session_advance(session);
+}
+
 void host_session_offer(struct host_session *session, enum host_event event,
                         const struct host_arguments *arguments, host_chain_done done)
 {
-    host_chain_run(session->connection, event, arguments, done, session);
+    session->event_done = done;
+    host_chain_run(session->connection, event, arguments, on_event_done, session);
 }
 
 const char *host_session_line(struct host_session *session, size_t *size, size_t limit)
@@ -212,7 +225,6 @@ static void on_connect_done(MQ_Connection *connection, void *data)
         host_session_end(session);
     else if (answer != HOST_ANSWER_REPLY && session->phase == HOST_PHASE_BANNER)
         next_opening(session); /* the plugin greeted, or refused to */
-    host_session_advance(session);
 }
 
 static void on_secure_done(MQ_Connection *connection, void *data)
@@ -224,7 +236,6 @@ static void on_secure_done(MQ_Connection *connection, void *data)
         session->phase = HOST_PHASE_COMMAND; /* after STARTTLS */
     if (host_session_answer(session) == HOST_ANSWER_CLOSE)
         host_session_end(session);
-    host_session_advance(session);
 }
 
 static bool tls_step(struct host_session *session)

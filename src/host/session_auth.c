@@ -100,7 +100,6 @@ static void on_auth_done(MQ_Connection *connection, void *data)
         give_up(session, "535 5.7.8 Authentication failed");
     else
         host_session_auth_free(session);
-    host_session_advance(session);
 }
 
 /* Login and password are here. */

@@ -120,7 +120,6 @@ static void on_mail_done(MQ_Connection *connection, void *data)
             host_session_reply(session, "250 2.1.0 Ok");
         }
     }
-    host_session_advance(session);
 }
 
 static void run_mail(struct host_session *session, const struct host_smtp_command *command)
@@ -178,7 +177,6 @@ static void on_rcpt_done(MQ_Connection *connection, void *data)
         if (answer == HOST_ANSWER_REPLY)
             host_session_reply(session, added ? "250 2.1.5 Ok" : "451 4.3.0 No memory");
     }
-    host_session_advance(session);
 }
 
 static void run_rcpt(struct host_session *session, const struct host_smtp_command *command)

@@ -45,7 +45,6 @@ static void on_command_done(MQ_Connection *connection, void *data)
         start_data(session);
     else
         host_session_reset(session);
-    host_session_advance(session);
 }
 
 void host_session_data_command(struct host_session *session)
@@ -83,7 +82,6 @@ static void on_data_done(MQ_Connection *connection, void *data)
     transaction->plugin_refused |= answer == HOST_ANSWER_REFUSED;
     if (answer == HOST_ANSWER_CLOSE)
         host_session_end(session);
-    host_session_advance(session);
 }
 
 /* Shows one piece when enough is there; false when more bytes have to come first. */
@@ -240,7 +238,6 @@ static void on_message_done(MQ_Connection *connection, void *data)
     host_message_release(json);
     session->transaction.plugin_replied |= answer != HOST_ANSWER_REPLY;
     session->transaction.close_after |= answer == HOST_ANSWER_CLOSE;
-    host_session_advance(session);
 }
 
 static void end_publishing(struct host_session *session)

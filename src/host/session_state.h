@@ -7,7 +7,7 @@
  *
  * A session is a loop over steps. A step looks at its phase, does one thing and says whether another step may
  * follow; while a chain is active there are no steps. The end of a chain is a function of the event that sets
- * the phase and calls host_session_advance.
+ * the phase; then the steps go on.
  */
 
 #include <ev.h>
@@ -102,15 +102,16 @@ struct host_session {
     bool tls;        /* implicit */
     bool introduced; /* the connect event was run */
     bool greeted;
-    bool skipping;      /* the rest of a line that is too long */
-    bool lost;          /* the peer is gone */
-    bool told_to_leave; /* the worker stops */
-    bool silent;        /* no close event (disconnect=no-close) */
-    bool over;          /* freed when the loop of steps ends */
-    bool closing;       /* the close event runs */
-    bool advancing;     /* inside host_session_advance */
-    int errors;         /* refused commands in a row */
-    char *user;         /* login of an authenticated session */
+    bool skipping;              /* the rest of a line that is too long */
+    bool lost;                  /* the peer is gone */
+    bool told_to_leave;         /* the worker stops */
+    bool silent;                /* no close event (disconnect=no-close) */
+    bool over;                  /* freed when the loop of steps ends */
+    bool closing;               /* the close event runs */
+    bool advancing;             /* inside host_session_advance, or the end of an event */
+    host_chain_done event_done; /* of the event that runs */
+    int errors;                 /* refused commands in a row */
+    char *user;                 /* login of an authenticated session */
     char remote_ip[46], local_ip[46];
     uint16_t remote_port, local_port;
     struct host_auth auth;
@@ -128,7 +129,7 @@ void host_session_reply(struct host_session *session, const char *format, ...)
 /* Ends the session after what is queued was sent; the close event follows. */
 void host_session_end(struct host_session *session);
 
-/* Offers an event; done gets the session as data. */
+/* Offers an event. done gets the session as data; it may end the session, and the steps go on behind it. */
 void host_session_offer(struct host_session *session, enum host_event event,
                         const struct host_arguments *arguments, host_chain_done done);
 

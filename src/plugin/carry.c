@@ -12,15 +12,36 @@
 
 #define CLOSING "421 4.7.0 Closing connection"
 
-/* The host does not say whether it sends a reply of its own after ours. With a 421 line behind ours, whatever it
- * may send finds nobody who could take it for acceptance. */
-static void send_reply(mqlua_run *run, const char *line, bool closing)
+/* Commands that a client may have sent ahead (RFC 2920): MAIL, the 100 recipients that any server takes,
+ * DATA. */
+enum { SENT_AHEAD_MAX = 102 };
+
+static void send_all(mqlua_run *run, const char *data, size_t size)
 {
     const mqlua_symbols *symbols = &run->worker->plugin->symbols;
+    if (symbols->send(run->host, data, size) < size)
+        mqlua_log(symbols, MQLUA_LOG_WARN, "mailerq-lua: the host did not take a reply of %zu bytes", size);
+}
+
+/* The only reply to this command. */
+static void send_reply(mqlua_run *run, const char *line)
+{
     char reply[600];
-    int size = snprintf(reply, sizeof reply, "%s\r\n%s", line, closing ? CLOSING "\r\n" : "");
-    if (symbols->send(run->host, reply, (size_t)size) < (size_t)size)
-        mqlua_log(symbols, MQLUA_LOG_WARN, "mailerq-lua: the host did not take a reply of %d bytes", size);
+    send_all(run, reply, (size_t)snprintf(reply, sizeof reply, "%s\r\n", line));
+}
+
+/* The last words. The host does not say whether it sends a reply of its own after ours: with 421 lines behind
+ * ours, whatever it may send finds nobody who could take it for the reply to another command. One line is
+ * enough for a client that leaves at the first; but some (Postfix is one) first read a reply to every command
+ * that they have sent or mean to send, and each of these needs its 421. */
+static void send_farewell(mqlua_run *run, const char *line)
+{
+    static const char closing[] = CLOSING "\r\n";
+    char reply[600 + SENT_AHEAD_MAX * (sizeof closing - 1)];
+    size_t size = (size_t)snprintf(reply, 600, "%s\r\n", line);
+    for (int i = 0; i < SENT_AHEAD_MAX; i++, size += sizeof closing - 1)
+        memcpy(reply + size, closing, sizeof closing - 1);
+    send_all(run, reply, size);
 }
 
 static void condemn(mqlua_run *run)
@@ -41,7 +62,7 @@ static const char *text_of(const mqlua_run *run, const char *fallback)
 static mqlua_carried refuse_and_go_on(mqlua_run *run)
 {
     mqlua_transaction *t = &run->peer->connection.transaction;
-    send_reply(run, text_of(run, "550 5.7.1 Rejected by policy"), false);
+    send_reply(run, text_of(run, "550 5.7.1 Rejected by policy"));
     if (run->event != MQLUA_IN_RCPTTO || !mqlua_names_add(&t->refused, run->email ? run->email : ""))
         t->discard = true;
     return MQLUA_CARRIED_COMPLETE; /* no other plugin may reply once more */
@@ -53,14 +74,14 @@ static mqlua_carried refuse(mqlua_run *run)
         run->event == MQLUA_IN_MAILFROM || run->event == MQLUA_IN_RCPTTO || run->event == MQLUA_IN_DATA;
     if (run->worker->plugin->settings->host.reply_never == 1 && in_transaction)
         return refuse_and_go_on(run);
-    send_reply(run, text_of(run, "450 4.7.1 Try again later"), true);
+    send_farewell(run, text_of(run, "450 4.7.1 Try again later"));
     condemn(run);
     return MQLUA_CARRIED_HOLD;
 }
 
 static mqlua_carried disconnect(mqlua_run *run)
 {
-    send_reply(run, text_of(run, CLOSING), false);
+    send_farewell(run, text_of(run, CLOSING));
     condemn(run);
     return MQLUA_CARRIED_HOLD;
 }
@@ -112,7 +133,8 @@ static void change_message(mqlua_run *run, const char *function, const char *fir
     if (mqlua_vm_setup(run->state->env.vm, call_private, &v, &error) ||
         mqlua_message_commit(&run->message, &error)) {
         mqlua_message_discard(&run->message);
-        mqlua_report(&run->state->env, "a verdict on a message could not be written", error ? error : "not enough memory");
+        mqlua_report(&run->state->env, "a verdict on a message could not be written",
+                     error ? error : "not enough memory");
     }
     free(error);
 }
@@ -157,7 +179,7 @@ mqlua_carried mqlua_carry(mqlua_run *run)
 mqlua_carried mqlua_carry_condemned(mqlua_run *run)
 {
     if (!run->state) { /* no policy that runs */
-        send_reply(run, "421 4.3.0 Service not available", false);
+        send_farewell(run, "421 4.3.0 Service not available");
         condemn(run);
         return MQLUA_CARRIED_HOLD;
     }
@@ -172,7 +194,8 @@ static bool recipient_refused(mqlua_run *run, const mqlua_transaction *t)
     const mqlua_tree *tree = run->state->env.tree;
     void *root = tree ? run->worker->plugin->symbols.json(run->message.host) : NULL, *node;
     size_t size;
-    return root && tree->object_get(tree, root, "recipient", &node) && tree->type(tree, node) == MQLUA_TREE_STRING &&
+    return root && tree->object_get(tree, root, "recipient", &node) &&
+           tree->type(tree, node) == MQLUA_TREE_STRING &&
            mqlua_names_has(&t->refused, tree->string(tree, node, &size));
 }
 

@@ -27,11 +27,17 @@ def probe():
         yield host
 
 
+CLOSING = (421, ["4.7.0 Closing connection"])
+SENT_AHEAD = 102  # 421 lines behind the reply: one for each command that a client may have sent already
+
+
 def refusal(client):
-    """Reads replies up to a 421, which ends every refusal."""
+    """Reads the replies up to the first 421, and then all others, which have to be 421 too."""
     replies = [client.reply()]
     while replies[-1][0] not in (421, 0):
         replies.append(client.reply())
+    more = SENT_AHEAD - (len(replies) > 1)
+    assert [client.reply() for _ in range(more)] == [CLOSING] * more
     return replies
 
 
@@ -48,7 +54,7 @@ def test_refusal_in_a_transaction(probe, event, pause, call, line, closing):
             client.send("RCPT TO:<one@example.com>\r\n")
         else:
             client.send(f"MAIL FROM:<{trial.name}@probe.example>\r\n")
-        assert refusal(client) == [line] + ([(421, ["4.7.0 Closing connection"])] if closing else [])
+        assert refusal(client) == [line] + ([CLOSING] if closing else [])
 
 
 @PAUSE
@@ -142,6 +148,19 @@ def test_refusal_with_other_hosts(own_reply):
             assert [code for code, _ in refusal(client)] == [550, 421]
 
 
+@PAUSE
+def test_client_that_stays_is_closed_by_the_host(pause):
+    """With reply-after-send=close, when it gets control back."""
+    with Probe(settings={"hold": 0.02}, knobs={"reply-after-send": "close"}) as host:
+        for code in ({"mailfrom": pause + "return mq.reject()"}, {"rcptto": pause + "return mq.reject()"}) * 2:
+            trial, client = host.begin(**code)
+            with client:
+                client.send(f"MAIL FROM:<{trial.name}@probe.example>\r\nRCPT TO:<one@example.com>\r\n")
+                refusal(client)
+                assert client.at_end()
+        assert host.run().codes[-1] == 221
+
+
 def test_many_held_connections_are_bounded():
     with Probe(settings={"hold": 60}) as host:
         name = host.name({"mailfrom": "return mq.reject()"})
@@ -150,11 +169,10 @@ def test_many_held_connections_are_bounded():
             client = host.client()
             clients.append(client)
             client.send(f"EHLO client.example\r\nMAIL FROM:<{name}@probe.example>\r\n")
-            while number == 0 and client.code() != 421:
-                pass
+            if number == 0:
+                refusal(client)
         for client in clients[1:]:
-            while client.code() != 421:
-                pass
+            refusal(client)
         assert clients[0].code() == 250  # the oldest went back to the host
         for client in clients:
             client.close()

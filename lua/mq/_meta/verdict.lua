@@ -45,7 +45,7 @@ function mq.reject(code, status, text) end
 ---@nodiscard
 function mq.tempfail(code, status, text) end
 
----connect, secure, authenticate, mailfrom, rcptto: a single 421 line.
+---connect, secure, authenticate, mailfrom, rcptto: 421 and nothing else.
 ---@param code? 421
 ---@param status? string enhanced status code, default "4.7.1"
 ---@param text? string one line
