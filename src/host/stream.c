@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "host/stream.h"
+#include "host/stream_internal.h"
 
 #include <errno.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,43 +10,9 @@
 #include "host/worker.h"
 
 enum {
-    INPUT_FIRST = 4096,   /* room for the first read */
-    INPUT_MOST = 1 << 16, /* no more is read while so much is waiting */
+    INPUT_FIRST = 4096,                 /* room for the first read */
+    INPUT_MOST = HOST_STREAM_READ_MOST, /* no more is read while so much is waiting */
     LINGER_SECONDS = 3,
-};
-
-enum state {
-    STATE_CONNECTING,
-    STATE_OPEN,
-    STATE_UPGRADE,   /* what is queued goes out in plain text, then the handshake starts */
-    STATE_HANDSHAKE, /* nothing else is sent */
-};
-
-struct host_stream {
-    struct host_worker *worker;
-    const struct host_stream_calls *calls;
-    void *owner;
-    enum state state;
-    int fd;
-    ev_io io;
-    ev_timer kick;   /* something is to be done from the loop */
-    ev_timer linger; /* bounds a finish */
-    SSL *ssl;
-    struct host_bytes in, out;
-    size_t in_used, out_used; /* consumed or sent, at the beginning of each */
-    const char *failure;      /* why it is lost; NULL while it is not */
-    bool hold;
-    bool peek;      /* input stays in the socket until it is consumed */
-    bool told;      /* lost was called */
-    bool finishing; /* output still goes out, input is thrown away */
-    bool shut;      /* finishing: our side is shut down */
-    bool closed;
-    bool write_wanted; /* the TLS library waits to write */
-    bool dirty;        /* in the worker's list */
-    int busy;          /* callbacks of the loop that are running */
-    unsigned long long received, sent;
-    struct host_stream *next_dirty;
-    struct host_stream *next, *previous; /* in the worker's list of all streams */
 };
 
 static void flush_output(struct host_stream *stream);
@@ -77,12 +42,13 @@ static void set_interest(struct host_stream *stream)
     int events = 0;
     if (stream->closed)
         return;
-    if (stream->state == STATE_CONNECTING) {
+    if (stream->state == HOST_STATE_CONNECTING) {
         events = EV_WRITE;
     } else if (!stream->failure) {
         if (waiting(stream) < INPUT_MOST)
             events |= EV_READ;
-        if (stream->write_wanted || (stream->out.size > stream->out_used && stream->state != STATE_HANDSHAKE))
+        if (stream->write_wanted ||
+            (stream->out.size > stream->out_used && stream->state != HOST_STATE_HANDSHAKE))
             events |= EV_WRITE;
     }
     if (events == (ev_is_active(&stream->io) ? (stream->io.events & (EV_READ | EV_WRITE)) : 0))
@@ -102,8 +68,7 @@ static void kick(struct host_stream *stream)
     }
 }
 
-/* Notes the end; the owner hears of it from the loop. */
-static void fail(struct host_stream *stream, const char *why)
+void host_stream_fail(struct host_stream *stream, const char *why)
 {
     if (!stream->failure)
         stream->failure = why;
@@ -111,40 +76,9 @@ static void fail(struct host_stream *stream, const char *why)
     kick(stream);
 }
 
-static const char *tls_failure(void)
-{
-    const char *reason = ERR_reason_error_string(ERR_peek_error());
-    ERR_clear_error();
-    return reason ? reason : "TLS failure";
-}
-
-/* What a return value below one of the TLS library means: true when it can be tried again later. */
-static bool tls_again(struct host_stream *stream, int result)
-{
-    switch (SSL_get_error(stream->ssl, result)) {
-    case SSL_ERROR_WANT_READ:
-        stream->write_wanted = false;
-        return true;
-    case SSL_ERROR_WANT_WRITE:
-        stream->write_wanted = true;
-        return true;
-    case SSL_ERROR_ZERO_RETURN:
-        fail(stream, "end of input");
-        return false;
-    case SSL_ERROR_SYSCALL:
-        fail(stream, errno ? strerrordesc_np(errno) : "end of input");
-        ERR_clear_error();
-        return false;
-    default:
-        fail(stream, tls_failure());
-        return false;
-    }
-}
-
 /* Reads once. Bytes read; 0 when there is nothing now, no room, or the end was noted. */
 static size_t fill(struct host_stream *stream)
 {
-    ssize_t got;
     if (stream->peek)
         stream->in_used = stream->in.size; /* comes again */
     if (stream->in_used) {
@@ -156,35 +90,20 @@ static size_t fill(struct host_stream *stream)
     size_t room = stream->in.capacity > stream->in.size + 1 ? stream->in.capacity - stream->in.size - 1 : 0;
     if (room < INPUT_FIRST / 2) {
         if (!host_bytes_reserve(&stream->in, INPUT_FIRST)) {
-            fail(stream, "no memory");
+            host_stream_fail(stream, "no memory");
             return 0;
         }
         room = stream->in.capacity - stream->in.size - 1;
     }
-    if (stream->ssl) {
-        ERR_clear_error();
-        errno = 0;
-        got = SSL_read(stream->ssl, stream->in.data + stream->in.size,
-                       room > INPUT_MOST ? INPUT_MOST : (int)room);
-        if (got <= 0) {
-            tls_again(stream, (int)got);
-            return 0;
-        }
-    } else {
-        got = recv(stream->fd, stream->in.data + stream->in.size, room, stream->peek ? MSG_PEEK : 0);
-        if (got == 0)
-            fail(stream, "end of input");
-        else if (got < 0 && errno != EAGAIN && errno != EINTR)
-            fail(stream, strerrordesc_np(errno));
-        if (got <= 0)
-            return 0;
-    }
-    stream->in.size += (size_t)got;
-    stream->received += (size_t)got;
-    if ((size_t)got == room && !stream->peek && stream->in.size < INPUT_MOST)
+    size_t got = host_stream_wire_read(stream, stream->in.data + stream->in.size, room);
+    if (!got)
+        return 0;
+    stream->in.size += got;
+    stream->received += got;
+    if (got == room && !stream->peek && stream->in.size < INPUT_MOST)
         host_bytes_reserve(&stream->in,
                            stream->in.capacity); /* more is coming: read more at once next time */
-    return (size_t)got;
+    return got;
 }
 
 static void tell_lost(struct host_stream *stream)
@@ -211,7 +130,7 @@ static void pump(struct host_stream *stream)
         if (waiting(stream) && !stream->hold)
             stream->calls->readable(stream, stream->owner);
         /* only the TLS library can have more that the loop does not know of */
-    } while (got && stream->ssl && !stream->closed && stream->state == STATE_OPEN &&
+    } while (got && stream->ssl && !stream->closed && stream->state == HOST_STATE_OPEN &&
              waiting(stream) < INPUT_MOST);
     if (stream->closed)
         return;
@@ -222,19 +141,15 @@ static void pump(struct host_stream *stream)
 
 static void handshake(struct host_stream *stream)
 {
-    ERR_clear_error();
-    errno = 0;
-    int result = SSL_do_handshake(stream->ssl);
-    if (result == 1) {
-        stream->state = STATE_OPEN;
+    if (host_stream_wire_shake(stream)) {
+        stream->state = HOST_STATE_OPEN;
         stream->write_wanted = false;
         stream->calls->ready(stream, stream->owner);
         if (!stream->closed)
             pump(stream);
         return;
     }
-    if (!tls_again(stream, result))
-        tell_lost(stream);
+    tell_lost(stream); /* if it is */
 }
 
 static void connected(struct host_stream *stream)
@@ -242,9 +157,9 @@ static void connected(struct host_stream *stream)
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    stream->state = STATE_OPEN;
+    stream->state = HOST_STATE_OPEN;
     if (error) {
-        fail(stream, strerrordesc_np(error));
+        host_stream_fail(stream, strerrordesc_np(error));
         tell_lost(stream);
         return;
     }
@@ -264,9 +179,9 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
 {
     struct host_stream *stream = io->data;
     stream->busy++;
-    if (stream->state == STATE_CONNECTING)
+    if (stream->state == HOST_STATE_CONNECTING)
         connected(stream);
-    else if (stream->state == STATE_HANDSHAKE)
+    else if (stream->state == HOST_STATE_HANDSHAKE)
         handshake(stream);
     else {
         if (events & EV_WRITE)
@@ -281,9 +196,9 @@ static void on_kick(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct host_stream *stream = timer->data;
     stream->busy++;
-    if (stream->state == STATE_HANDSHAKE && !stream->failure)
+    if (stream->state == HOST_STATE_HANDSHAKE && !stream->failure)
         handshake(stream);
-    else if (stream->state == STATE_OPEN)
+    else if (stream->state == HOST_STATE_OPEN)
         pump(stream);
     else
         tell_lost(stream);
@@ -295,7 +210,7 @@ static void on_linger(struct ev_loop *loop, ev_timer *timer, int events)
     host_stream_close(timer->data);
 }
 
-static struct host_stream *stream_new(struct host_worker *worker, int fd, enum state state,
+static struct host_stream *stream_new(struct host_worker *worker, int fd, enum host_stream_state state,
                                       const struct host_stream_calls *calls, void *owner)
 {
     struct host_stream *stream = calloc(1, sizeof *stream);
@@ -326,7 +241,7 @@ static struct host_stream *stream_new(struct host_worker *worker, int fd, enum s
 struct host_stream *host_stream_accept(struct host_worker *worker, int fd,
                                        const struct host_stream_calls *calls, void *owner)
 {
-    return stream_new(worker, fd, STATE_OPEN, calls, owner);
+    return stream_new(worker, fd, HOST_STATE_OPEN, calls, owner);
 }
 
 struct host_stream *host_stream_connect(struct host_worker *worker, const struct sockaddr *address,
@@ -341,31 +256,21 @@ struct host_stream *host_stream_connect(struct host_worker *worker, const struct
         errno = error;
         return NULL;
     }
-    return stream_new(worker, fd, STATE_CONNECTING, calls, owner);
+    return stream_new(worker, fd, HOST_STATE_CONNECTING, calls, owner);
 }
 
 bool host_stream_starttls(struct host_stream *stream, SSL_CTX *tls, bool server, const char *hostname)
 {
     host_bytes_clear(&stream->in);
     stream->in_used = 0;
-    SSL *ssl = SSL_new(tls);
-    if (!ssl || SSL_set_fd(ssl, stream->fd) != 1) {
-        SSL_free(ssl);
+    SSL *ssl = host_stream_wire_tls(stream->fd, tls, server, hostname);
+    if (!ssl)
         return false;
-    }
-    if (server)
-        SSL_set_accept_state(ssl);
-    else
-        SSL_set_connect_state(ssl);
-    if (hostname && SSL_set_tlsext_host_name(ssl, hostname) != 1) {
-        SSL_free(ssl);
-        return false;
-    }
-    stream->state = STATE_UPGRADE;
+    stream->state = HOST_STATE_UPGRADE;
     flush_output(stream); /* still in plain text: ssl is not set yet */
     stream->ssl = ssl;
     if (stream->out.size == stream->out_used)
-        stream->state = STATE_HANDSHAKE;
+        stream->state = HOST_STATE_HANDSHAKE;
     kick(stream);
     set_interest(stream);
     return true;
@@ -382,7 +287,7 @@ void host_stream_consume(struct host_stream *stream, size_t size)
     if (stream->peek) {
         stream->in_used = stream->in.size;
         if (recv(stream->fd, stream->in.data, size, 0) != (ssize_t)size)
-            fail(stream, "lost what was there");
+            host_stream_fail(stream, "lost what was there");
         return;
     }
     bool was_full = waiting(stream) >= INPUT_MOST;
@@ -399,30 +304,6 @@ void host_stream_peek(struct host_stream *stream, bool peek)
     kick(stream);
 }
 
-/* Writes once from the queue; the bytes that went out, or 0. */
-static size_t write_some(struct host_stream *stream, const char *data, size_t size)
-{
-    ssize_t done;
-    if (stream->ssl && stream->state == STATE_OPEN) {
-        ERR_clear_error();
-        errno = 0;
-        done = SSL_write(stream->ssl, data, size > 1 << 20 ? 1 << 20 : (int)size);
-        if (done <= 0) {
-            tls_again(stream, (int)done);
-            return 0;
-        }
-        stream->write_wanted = false;
-    } else {
-        done = send(stream->fd, data, size, MSG_NOSIGNAL);
-        if (done < 0 && errno != EAGAIN && errno != EINTR)
-            fail(stream, strerrordesc_np(errno));
-        if (done <= 0)
-            return 0;
-    }
-    stream->sent += (size_t)done;
-    return (size_t)done;
-}
-
 /* Everything is out. */
 static void drained(struct host_stream *stream)
 {
@@ -431,28 +312,27 @@ static void drained(struct host_stream *stream)
         host_bytes_free(&stream->out);
     else
         host_bytes_clear(&stream->out);
-    if (stream->state == STATE_UPGRADE) {
-        stream->state = STATE_HANDSHAKE;
+    if (stream->state == HOST_STATE_UPGRADE) {
+        stream->state = HOST_STATE_HANDSHAKE;
         kick(stream);
     }
     if (stream->finishing && !stream->shut) {
         stream->shut = true;
-        if (stream->ssl && stream->state == STATE_OPEN)
-            SSL_shutdown(stream->ssl);
-        shutdown(stream->fd, SHUT_WR);
+        host_stream_wire_shut(stream);
     }
 }
 
 static void flush_output(struct host_stream *stream)
 {
-    if (stream->closed || stream->state == STATE_CONNECTING || stream->state == STATE_HANDSHAKE)
+    if (stream->closed || stream->state == HOST_STATE_CONNECTING || stream->state == HOST_STATE_HANDSHAKE)
         return;
     while (!stream->failure && stream->out_used < stream->out.size) {
-        size_t done =
-            write_some(stream, stream->out.data + stream->out_used, stream->out.size - stream->out_used);
+        size_t done = host_stream_wire_write(stream, stream->out.data + stream->out_used,
+                                             stream->out.size - stream->out_used);
         if (!done)
             break;
         stream->out_used += done;
+        stream->sent += done;
     }
     if (stream->out_used == stream->out.size)
         drained(stream);
@@ -472,7 +352,7 @@ void host_stream_write(struct host_stream *stream, const void *data, size_t size
     if (stream->failure || stream->closed)
         return;
     if (!host_bytes_add(&stream->out, data, size)) {
-        fail(stream, "no memory");
+        host_stream_fail(stream, "no memory");
         return;
     }
     mark_dirty(stream);
@@ -541,7 +421,7 @@ void host_stream_finish(struct host_stream *stream)
 {
     if (stream->closed || stream->finishing)
         return;
-    if (stream->failure || stream->state == STATE_CONNECTING || stream->state == STATE_HANDSHAKE) {
+    if (stream->failure || stream->state == HOST_STATE_CONNECTING || stream->state == HOST_STATE_HANDSHAKE) {
         host_stream_close(stream);
         return;
     }
@@ -560,7 +440,7 @@ int host_stream_fd(const struct host_stream *stream)
 
 bool host_stream_secure(const struct host_stream *stream)
 {
-    return stream->ssl && stream->state == STATE_OPEN;
+    return stream->ssl && stream->state == HOST_STATE_OPEN;
 }
 
 SSL *host_stream_ssl(struct host_stream *stream)
