@@ -151,8 +151,9 @@ class Postfix:
         shutil.chown(self.folder / "data", "postfix")
 
     def __enter__(self):
-        # -d: in the foreground, so that its pid is the one we end; it leads a process group of its own
-        self.process = subprocess.Popen([DAEMONS / "master", "-d", "-c", self.folder / "config"],
+        # -d: in the foreground, so that its pid is the one we end; it leads a process group of its own.
+        # -e: it ends in any case, should this process be killed.
+        self.process = subprocess.Popen([DAEMONS / "master", "-d", "-e", "1200", "-c", self.folder / "config"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         start_new_session=True)
         try:
