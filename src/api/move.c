@@ -16,33 +16,39 @@ static void tell_dropped(mqlua_env *to, const char *what, const mqlua_copy *copy
     mqlua_log(to->symbols, MQLUA_LOG_WARN,
               "mailerq-lua: [generation %llu, %.8s] %s%s holds a %s, which does not move to another "
               "generation and is "
-              "dropped; only plain values do (this is logged once)",
+              "dropped; only plain values do (logged once per worker)",
               (unsigned long long)to->generation, mqlua_bundle_hash(to->bundle), what, copy->path,
               copy->type);
 }
 
-/* The reference in to for what reference stands for in from; LUA_NOREF: nothing. */
-static int move_reference(mqlua_env *from, int reference, mqlua_env *to, const char *what)
+static void tell_lost(mqlua_env *env, const char *error)
+{
+    mqlua_report(env, "values were lost on the way to another generation",
+                 error ? error : "not enough memory");
+}
+
+/* The reference in to for what reference stands for in from; LUA_NOREF: nothing. teller: in whose name it is
+ * logged. */
+static int move_reference(mqlua_env *from, int reference, mqlua_vm *to, mqlua_env *teller, const char *what)
 {
     mqlua_copy copy = {.other = mqlua_value_carry, .mark = mqlua_value_carry_mark};
     char *error = NULL;
-    if (!from || !to || reference == LUA_NOREF)
-        return LUA_NOREF;
     int moved = LUA_NOREF;
-    bool failed = !mqlua_copy_reference(&copy, from->vm, reference, to->vm, &moved, &error);
+    if (!from || reference == LUA_NOREF)
+        return LUA_NOREF;
+    if (!mqlua_copy_reference(&copy, from->vm, reference, to, &moved, &error))
+        tell_lost(teller, error);
     if (copy.type)
-        tell_dropped(to, what, &copy);
-    if (failed)
-        mqlua_report(to, "values were lost on the way to this generation",
-                     error ? error : "not enough memory");
+        tell_dropped(teller, what, &copy);
     free(error);
     return moved;
 }
 
 void mqlua_move_connection(mqlua_connection *c, mqlua_env *to)
 {
-    int vars = move_reference(c->env, c->vars, to, "connection.vars");
-    int transaction_vars = move_reference(c->env, c->transaction.vars, to, "connection.transaction.vars");
+    int vars = move_reference(c->env, c->vars, to->vm, to, "connection.vars");
+    int transaction_vars =
+        move_reference(c->env, c->transaction.vars, to->vm, to, "connection.transaction.vars");
     mqlua_connection_forget(c);
     c->env = to;
     c->vars = vars;
@@ -87,13 +93,61 @@ static int ask(mqlua_state *from)
     return call.result;
 }
 
-void mqlua_move_carried(mqlua_state *from, mqlua_state *to)
+struct mqlua_parcel {
+    mqlua_vm *vm;
+    int reference;
+};
+
+static int open_values(lua_State *L)
 {
-    int result = ask(from);
-    int moved = move_reference(&from->env, result, &to->env, "what the reload handler returned");
-    luaL_unref(mqlua_vm_state(from->env.vm), LUA_REGISTRYINDEX, result);
-    if (moved == LUA_NOREF)
+    mqlua_value_open(L);
+    return 0;
+}
+
+static mqlua_parcel *parcel_new(const mqlua_settings *settings)
+{
+    mqlua_parcel *parcel = calloc(1, sizeof *parcel);
+    if (!parcel)
+        return NULL;
+    parcel->reference = LUA_NOREF;
+    parcel->vm = mqlua_vm_new(&settings->limits);
+    if (parcel->vm && mqlua_vm_setup(parcel->vm, open_values, NULL, NULL) == 0)
+        return parcel;
+    mqlua_parcel_free(parcel);
+    return NULL;
+}
+
+mqlua_parcel *mqlua_parcel_pack(mqlua_state *state)
+{
+    int result = ask(state);
+    if (result == LUA_NOREF)
+        return NULL;
+    mqlua_parcel *parcel = parcel_new(state->env.settings);
+    if (parcel)
+        parcel->reference =
+            move_reference(&state->env, result, parcel->vm, &state->env, "what the reload handler returned");
+    luaL_unref(mqlua_vm_state(state->env.vm), LUA_REGISTRYINDEX, result);
+    return parcel;
+}
+
+void mqlua_parcel_unpack(const mqlua_parcel *parcel, mqlua_env *to)
+{
+    char *error = NULL;
+    mqlua_copy copy = {.other = mqlua_value_carry, .mark = mqlua_value_carry_mark};
+    int moved = LUA_NOREF;
+    if (!parcel || parcel->reference == LUA_NOREF)
         return;
-    mqlua_vm_setup(to->env.vm, store_carried, &moved, NULL);
-    luaL_unref(mqlua_vm_state(to->env.vm), LUA_REGISTRYINDEX, moved);
+    if (!mqlua_copy_reference(&copy, parcel->vm, parcel->reference, to->vm, &moved, &error) ||
+        mqlua_vm_setup(to->vm, store_carried, &moved, &error))
+        tell_lost(to, error);
+    free(error);
+    luaL_unref(mqlua_vm_state(to->vm), LUA_REGISTRYINDEX, moved);
+}
+
+void mqlua_parcel_free(mqlua_parcel *parcel)
+{
+    if (!parcel)
+        return;
+    mqlua_vm_free(parcel->vm);
+    free(parcel);
 }

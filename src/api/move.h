@@ -11,6 +11,12 @@
  * old state has are dead from here on. No task of it may be alive. */
 void mqlua_move_connection(mqlua_connection *connection, mqlua_env *env);
 
-/* Calls the reload handlers of from until one returns something, which becomes mq.generation.carried in to.
- */
-void mqlua_move_carried(mqlua_state *from, mqlua_state *to);
+/* What a state hands on to the one after it, in a vm of its own, so that it can go to another thread. */
+typedef struct mqlua_parcel mqlua_parcel;
+
+/* Calls the reload handlers of state until one returns something. NULL when none does, or on lack of memory. */
+mqlua_parcel *mqlua_parcel_pack(mqlua_state *state);
+
+/* Makes what is in it mq.generation.carried. parcel may be NULL, and stays the caller's. */
+void mqlua_parcel_unpack(const mqlua_parcel *parcel, mqlua_env *to);
+void mqlua_parcel_free(mqlua_parcel *parcel);

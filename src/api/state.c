@@ -2,6 +2,7 @@
 
 #include "api/state.h"
 #include "api/lint.h"
+#include "api/move.h"
 #include "api/open.h"
 #include "api/timers.h"
 #include "policy/error.h"
@@ -54,6 +55,8 @@ mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint6
     mqlua_vm_set_stop(state->env.vm, proto->stop);
     if (mqlua_vm_setup(state->env.vm, mqlua_api_open, NULL, error))
         return fail(state, error);
+    mqlua_parcel_unpack(proto->parcel, &state->env);
+    state->env.parcel = NULL;
     mqlua_vm_set_budget(state->env.vm, MQLUA_LOAD_BUDGET);
     if (!mqlua_load_compile(state->env.vm, bundle, error) || !mqlua_load_run(state->env.vm, bundle, error))
         return fail(state, error);

@@ -147,8 +147,6 @@ void mqlua_adopt(mqlua_worker *worker)
         worker->generation = current;
         return;
     }
-    if (last)
-        mqlua_move_carried(last, next);
     worker->state = NULL;
     if (last)
         retire(worker, last);

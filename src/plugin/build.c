@@ -1,26 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "plugin/build.h"
+#include "plugin/handover.h"
 #include "policy/error.h"
 #include <stdlib.h>
 
-typedef struct built {
-    mqlua_place place;
-    mqlua_state *state;
-} built;
-
 typedef struct build {
     mqlua_plugin *plugin;
-    built *list;
-    size_t count;
+    mqlua_place *places;
+    mqlua_parcel **parcels; /* of each place */
+    mqlua_state **states;
+    size_t count, asked, room;
 } build;
 
-static built *find(build *b, const mqlua_worker *worker)
+static bool grow(build *b)
 {
-    for (size_t i = 0; i < b->count; i++)
-        if (b->list[i].place.number == worker->number) /* numbers are not used again, addresses may be */
-            return &b->list[i];
-    return NULL;
+    size_t room = b->room ? b->room * 2 : 16;
+    mqlua_place *places = realloc(b->places, room * sizeof *places);
+    b->places = places ? places : b->places;
+    mqlua_parcel **parcels = realloc(b->parcels, room * sizeof *parcels);
+    b->parcels = parcels ? parcels : b->parcels;
+    mqlua_state **states = realloc(b->states, room * sizeof *states);
+    b->states = states ? states : b->states;
+    if (!places || !parcels || !states)
+        return false;
+    b->room = room;
+    return true;
+}
+
+/* b->count: none. Numbers are not used again, addresses may be. */
+static size_t find(const build *b, const mqlua_worker *worker)
+{
+    size_t i = 0;
+    while (i < b->count && b->places[i].number != worker->number)
+        i++;
+    return i;
 }
 
 /* Workers that are not in the list yet, under the lock. 1: there were some, 0: none, -1: no memory. */
@@ -28,13 +42,13 @@ static int add_new(build *b)
 {
     int added = 0;
     for (mqlua_worker *worker = b->plugin->workers; worker; worker = worker->next) {
-        if (find(b, worker))
+        if (find(b, worker) < b->count)
             continue;
-        built *grown = realloc(b->list, (b->count + 1) * sizeof *grown);
-        if (!grown)
+        if (b->count == b->room && !grow(b))
             return -1;
-        b->list = grown;
-        grown[b->count++] = (built){.place = {worker, worker->loop, worker->number}};
+        b->places[b->count] = (mqlua_place){worker, worker->loop, worker->number};
+        b->parcels[b->count] = NULL;
+        b->states[b->count++] = NULL;
         added = 1;
     }
     return added;
@@ -42,17 +56,18 @@ static int add_new(build *b)
 
 static bool make(build *b, mqlua_bundle *bundle, uint64_t generation, const atomic_bool *stop, char **error)
 {
-    for (size_t i = 0; i < b->count; i++) {
+    size_t first = b->asked;
+    b->asked = b->count;
+    mqlua_handover_ask(b->plugin, b->places + first, b->parcels + first, b->count - first, stop);
+    for (size_t i = first; i < b->count; i++) {
         char *why = NULL;
-        built *one = &b->list[i];
-        if (one->state)
-            continue;
-        one->state = mqlua_worker_make_state(b->plugin, &one->place, bundle, generation, stop, &why);
-        if (!one->state)
+        b->states[i] =
+            mqlua_worker_make_state(b->plugin, &b->places[i], bundle, generation, b->parcels[i], stop, &why);
+        if (!b->states[i])
             mqlua_error_set(error, "%s (in the state for worker %d)", why ? why : "not enough memory",
-                            one->place.number);
+                            b->places[i].number);
         free(why);
-        if (!one->state)
+        if (!b->states[i])
             return false;
     }
     return true;
@@ -63,8 +78,8 @@ static bool make(build *b, mqlua_bundle *bundle, uint64_t generation, const atom
 static void publish(build *b, mqlua_bundle *bundle, uint64_t generation)
 {
     for (mqlua_worker *worker = b->plugin->workers; worker; worker = worker->next) {
-        built *one = find(b, worker);
-        one->state = atomic_exchange(&worker->prepared, one->state);
+        size_t i = find(b, worker);
+        b->states[i] = atomic_exchange(&worker->prepared, b->states[i]);
     }
     mqlua_bundle *old = b->plugin->bundle;
     b->plugin->bundle = mqlua_bundle_ref(bundle);
@@ -97,8 +112,12 @@ int mqlua_build_all(mqlua_plugin *plugin, mqlua_bundle *bundle, uint64_t generat
 {
     build b = {.plugin = plugin};
     bool good = build_and_publish(&b, bundle, generation, stop, error);
-    for (size_t i = 0; i < b.count; i++)
-        mqlua_worker_free_state(b.list[i].state); /* nobody will serve with it */
-    free(b.list);
+    for (size_t i = 0; i < b.count; i++) {
+        mqlua_parcel_free(b.parcels[i]);
+        mqlua_worker_free_state(b.states[i]); /* nobody will serve with it */
+    }
+    free(b.places);
+    free(b.parcels);
+    free(b.states);
     return good ? (int)b.count : -1;
 }

@@ -165,11 +165,13 @@ static int reference_arguments(lua_State *L)
 }
 
 mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *place, mqlua_bundle *bundle,
-                                     uint64_t generation, const atomic_bool *stop, char **error)
+                                     uint64_t generation, const mqlua_parcel *parcel, const atomic_bool *stop,
+                                     char **error)
 {
     mqlua_env proto = plugin->proto;
     proto.worker = place->worker;
     proto.first_worker = place->number == 1;
+    proto.parcel = parcel;
     proto.stop = stop;
     mqlua_state *state = mqlua_state_new(&proto, bundle, generation, place->loop, MQLUA_LOADING, error);
     if (!state)
@@ -226,7 +228,7 @@ static void load_policy(mqlua_worker *worker)
     pthread_mutex_unlock(&plugin->lock);
     if (!bundle)
         return;
-    mqlua_state *state = mqlua_worker_make_state(plugin, &place, bundle, worker->generation, NULL, &error);
+    mqlua_state *state = mqlua_worker_make_state(plugin, &place, bundle, worker->generation, NULL, NULL, &error);
     mqlua_bundle_unref(bundle);
     if (state) {
         mqlua_worker_serve(worker, state);

@@ -5,6 +5,7 @@
 
 #include "api/connection.h"
 #include "api/message.h"
+#include "api/move.h"
 #include "api/state.h"
 #include "mq/loop.h"
 #include "mq/pause.h"
@@ -95,9 +96,10 @@ typedef struct mqlua_place {
 } mqlua_place;
 
 /* A state that is ready to serve: loaded, context_initialize called. Any thread; no function of the host but MQ_log is
- * called. stop: see mqlua_env. NULL with *error. */
+ * called. parcel (NULL: none) is what the state before hands on; stop: see mqlua_env. NULL with *error. */
 mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *place, mqlua_bundle *bundle,
-                                     uint64_t generation, const atomic_bool *stop, char **error);
+                                     uint64_t generation, const mqlua_parcel *parcel, const atomic_bool *stop,
+                                     char **error);
 
 /* Calls context_cleanup and frees it. Any thread, when the state was stopped or never served. */
 void mqlua_worker_free_state(mqlua_state *state);
