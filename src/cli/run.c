@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -10,13 +11,17 @@ static bool set_path(const char *name, const char *path)
 {
     if (!path)
         return true;
-    char *full = realpath(path, NULL);
-    if (!full) {
+    char *here = getcwd(NULL, 0), *full = NULL;
+    bool ok = here && access(path, F_OK) == 0;
+    if (!ok)
         fprintf(stderr, "mqlua: cannot find %s\n", path);
-        return false;
-    }
-    bool ok = setenv(name, full, 1) == 0;
+    /* Links stay: they may be turned while the host runs. */
+    else if (path[0] == '/')
+        ok = setenv(name, path, 1) == 0;
+    else
+        ok = asprintf(&full, "%s/%s", here, path) >= 0 && setenv(name, full, 1) == 0;
     free(full);
+    free(here);
     return ok;
 }
 

@@ -64,8 +64,7 @@ static bool make(build *b, mqlua_bundle *bundle, uint64_t generation, const atom
         b->states[i] =
             mqlua_worker_make_state(b->plugin, &b->places[i], bundle, generation, b->parcels[i], stop, &why);
         if (!b->states[i])
-            mqlua_error_set(error, "%s (in the state for worker %d)", why ? why : "not enough memory",
-                            b->places[i].number);
+            mqlua_error_set(error, "worker %d: %s", b->places[i].number, why ? why : "not enough memory");
         free(why);
         if (!b->states[i])
             return false;

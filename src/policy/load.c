@@ -2,6 +2,7 @@
 
 #include "policy/load.h"
 #include "policy/error.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,7 +30,8 @@ static int append(lua_State *L, const void *data, size_t size, void *ud)
     return 0;
 }
 
-/* The name that errors show: relative to the policy's folder, so that messages are short and the same everywhere. */
+/* The name that errors show: relative to the policy's folder, so that messages are short and the same
+ * everywhere. */
 static void push_chunkname(lua_State *L, const mqlua_file *file)
 {
     lua_pushfstring(L, "@%s", file->name);
@@ -142,8 +144,8 @@ static bool is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Lua's usual paths. What is found there becomes part of the bundle while that is open; afterwards only what is in it
- * can be required, because a worker reads no files. */
+/* Lua's usual paths. What is found there becomes part of the bundle while that is open; afterwards only what
+ * is in it can be required, because a worker reads no files. */
 static int search_path(lua_State *L)
 {
     const char *name = luaL_gsub(L, luaL_checkstring(L, 1), ".", "/");
@@ -161,8 +163,11 @@ static int search_path(lua_State *L)
             return 1;
     }
     if (mqlua_bundle_sealed(bundle_of(L)))
-        lua_pushfstring(L, "\n\t'%s' was not required while the policy loaded: a running policy is a snapshot and reads no files; "
-                           "require it at the top level", name);
+        lua_pushfstring(L,
+                        "\n\t'%s' was not required while the policy loaded: a running policy is a snapshot "
+                        "and reads no files; "
+                        "require it at the top level",
+                        name);
     else
         lua_pushliteral(L, "\n\tno file in Lua's usual paths");
     return 1;
@@ -206,8 +211,11 @@ static int run_entry(lua_State *L)
 
 static int l_new_global(lua_State *L)
 {
-    return luaL_error(L, "the global '%s' cannot be made after loading: it would be shared by all connections by "
-                         "accident; write 'local', or use connection.vars", lua_tostring(L, 2));
+    return luaL_error(
+        L,
+        "the global '%s' cannot be made after loading: it would be shared by all connections by "
+        "accident; write 'local', or use connection.vars",
+        lua_tostring(L, 2));
 }
 
 static int close_globals(lua_State *L)
@@ -221,7 +229,29 @@ static int close_globals(lua_State *L)
     return 0;
 }
 
+/* "policy.lua:12: ..." */
+static bool has_place(const char *error)
+{
+    const char *colon = strchr(error, ':');
+    return colon && colon[1] >= '0' && colon[1] <= '9' && !memchr(error, ' ', (size_t)(colon - error));
+}
+
+/* An error without a place (of a library function, or for lack of memory) names the policy at least. */
+static void name_policy(const mqlua_bundle *bundle, char **error)
+{
+    char *named = NULL;
+    if (!*error || has_place(*error) ||
+        asprintf(&named, "%s: %s", mqlua_bundle_entry(bundle)->name, *error) < 0)
+        return;
+    free(*error);
+    *error = named;
+}
+
 bool mqlua_load_run(mqlua_vm *vm, mqlua_bundle *bundle, char **error)
 {
-    return mqlua_vm_call(vm, run_entry, bundle, error) == 0 && mqlua_vm_call(vm, close_globals, NULL, error) == 0;
+    if (mqlua_vm_call(vm, run_entry, bundle, error)) {
+        name_policy(bundle, error);
+        return false;
+    }
+    return mqlua_vm_call(vm, close_globals, NULL, error) == 0;
 }

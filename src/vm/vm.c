@@ -126,14 +126,16 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
     vm->large += if_large(new_size) - if_large(old_size);
     if (vm->used > vm->peak)
         vm->peak = vm->used;
-    if (new_size > old_size && (vm->used > vm->pace || new_size >= LARGE_ALLOCATION) && hook_count(vm) < vm->hook_count)
+    if (new_size > old_size && (vm->used > vm->pace || new_size >= LARGE_ALLOCATION) &&
+        hook_count(vm) < vm->hook_count)
         set_hook(vm);
     return memory;
 }
 
 void mqlua_vm_spent_text(const mqlua_vm *vm, char text[MQLUA_SPENT_TEXT])
 {
-    snprintf(text, MQLUA_SPENT_TEXT, "run-time budget of %d ms is spent", (int)(vm->limits.budget * 1000 + 0.5));
+    snprintf(text, MQLUA_SPENT_TEXT, "run-time budget of %d ms is spent",
+             (int)(vm->limits.budget * 1000 + 0.5));
 }
 
 static void raise_expired(lua_State *L, mqlua_vm *vm)
@@ -146,10 +148,10 @@ static void raise_expired(lua_State *L, mqlua_vm *vm)
     lua_error(L);
 }
 
-/* LuaJIT paces its collector by the size of the heap after the last round and by small fixed steps, and fails an
- * allocation at the cap even when most of the heap is garbage. So a full round is due when half of the room that
- * the last one left is used up, and when the cap was hit. Not before another sixteenth of the cap is used up, or a
- * policy whose live data nearly fills the cap would do nothing else. */
+/* LuaJIT paces its collector by the size of the heap after the last round and by small fixed steps, and fails
+ * an allocation at the cap even when most of the heap is garbage. So a full round is due when half of the
+ * room that the last one left is used up, and when the cap was hit. Not before another sixteenth of the cap
+ * is used up, or a policy whose live data nearly fills the cap would do nothing else. */
 static void collect(lua_State *L, mqlua_vm *vm)
 {
     size_t cap = vm->limits.memory;
@@ -211,9 +213,15 @@ typedef struct protected_call {
     void *ud;
 } protected_call;
 
+#define MEMORY_TEXT "not enough memory (the cap is %d KB)"
+
 static int l_traceback(lua_State *L)
 {
     const char *message = lua_tostring(L, 1);
+    if (message && strcmp(message, "not enough memory") == 0) { /* a library function, which knows no cap */
+        lua_pushfstring(L, MEMORY_TEXT, (int)(mqlua_vm_of(L)->limits.memory / 1024));
+        message = lua_tostring(L, -1);
+    }
     if (message)
         luaL_traceback(L, L, message, 1);
     else if (!luaL_callmeta(L, 1, "__tostring"))
@@ -231,7 +239,7 @@ static int run_protected(lua_State *L)
     if (status == LUA_ERRMEM && mqlua_vm_of(L)->expired)
         raise_expired(L, mqlua_vm_of(L));
     if (status == LUA_ERRMEM)
-        luaL_error(L, "not enough memory (the cap is %d KB)", (int)(mqlua_vm_of(L)->limits.memory / 1024));
+        luaL_error(L, MEMORY_TEXT, (int)(mqlua_vm_of(L)->limits.memory / 1024));
     return status ? lua_error(L) : 0;
 }
 
@@ -314,7 +322,8 @@ mqlua_vm *mqlua_vm_new(const mqlua_vm_limits *limits)
         free(vm);
         return NULL;
     }
-    /* Before any Lua runs: where the system forbids new executable memory, the compiler would end the process. */
+    /* Before any Lua runs: where the system forbids new executable memory, the compiler would end the
+     * process. */
     if (!limits->jit)
         luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     set_hook(vm);
