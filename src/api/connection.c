@@ -3,6 +3,7 @@
 #include "api/connection.h"
 #include "api/tasks.h"
 #include "policy/cidr.h"
+#include "vm/refs.h"
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,7 +272,7 @@ static int push_table(lua_State *L, int *reference)
     if (*reference == LUA_NOREF) {
         lua_newtable(L);
         lua_pushvalue(L, -1);
-        *reference = luaL_ref(L, LUA_REGISTRYINDEX);
+        *reference = mqlua_refs_add(L);
     } else {
         lua_rawgeti(L, LUA_REGISTRYINDEX, *reference);
     }
@@ -295,7 +296,7 @@ static int l_transaction(lua_State *L)
         connection_object *object = mqlua_object_push(L, &transaction_type, sizeof *object, &t->slot);
         object->connection = c;
         lua_pushvalue(L, -1);
-        t->object = luaL_ref(L, LUA_REGISTRYINDEX);
+        t->object = mqlua_refs_add(L);
     } else {
         lua_rawgeti(L, LUA_REGISTRYINDEX, t->object);
     }
@@ -382,7 +383,7 @@ void mqlua_connection_push(lua_State *L, mqlua_connection *c)
     connection_object *object = mqlua_object_push(L, &connection_type, sizeof *object, &c->slot);
     object->connection = c;
     lua_pushvalue(L, -1);
-    c->object = luaL_ref(L, LUA_REGISTRYINDEX);
+    c->object = mqlua_refs_add(L);
 }
 
 void mqlua_connection_open(lua_State *L)

@@ -4,6 +4,7 @@
 #include "api/headers.h"
 #include "json/doc.h"
 #include "vm/bytes.h"
+#include "vm/refs.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,7 +136,7 @@ void mqlua_message_push_json(lua_State *L, mqlua_message *m)
         luaL_error(L, "the message's JSON cannot be read: see the log at start, and host.json_library in the settings");
     mqlua_doc_push(L, m->env->tree, root, &m->slot, &hooks, m);
     lua_pushvalue(L, -1);
-    m->document = luaL_ref(L, LUA_REGISTRYINDEX);
+    m->document = mqlua_refs_add(L);
 }
 
 /* ---- life ---- */
@@ -369,7 +370,7 @@ void mqlua_message_push(lua_State *L, mqlua_message *m)
     message_object *object = mqlua_object_push(L, &message_type, sizeof *object, &m->slot);
     object->message = m;
     lua_pushvalue(L, -1);
-    m->object = luaL_ref(L, LUA_REGISTRYINDEX);
+    m->object = mqlua_refs_add(L);
 }
 
 void mqlua_message_open(lua_State *L)

@@ -5,6 +5,7 @@
 #include "api/report.h"
 #include "json/value.h"
 #include "vm/copy.h"
+#include "vm/refs.h"
 #include <stdlib.h>
 
 /* Once per generation: a policy that does this does it with every connection. */
@@ -68,7 +69,7 @@ static int call_handler(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, call->function);
     lua_call(L, 0, 1);
     if (!lua_isnil(L, -1))
-        call->result = luaL_ref(L, LUA_REGISTRYINDEX);
+        call->result = mqlua_refs_add(L);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include "api/on.h"
 #include "api/verdict.h"
+#include "vm/refs.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ static int take_on_error(lua_State *L, mqlua_event event)
         verdict ? mqlua_verdict_misplaced(verdict->kind, event, mqlua_env_of(L)->settings, buffer, sizeof buffer) : NULL;
     if (misplaced)
         luaL_error(L, "on_error: %s", misplaced);
-    return luaL_ref(L, LUA_REGISTRYINDEX);
+    return mqlua_refs_add(L);
 }
 
 /* ---- mq.on ---- */
@@ -149,7 +150,7 @@ static int l_on(lua_State *L)
         return luaL_error(L, "smtp_in_data gets the whole message, a piece or nothing, depending on the host: "
                              "register it with {chunks = true}, or use smtp_in_message");
     lua_settop(L, 2);
-    handler.function = luaL_ref(L, LUA_REGISTRYINDEX);
+    handler.function = mqlua_refs_add(L);
     mqlua_handler *list = realloc(handlers->list, (size_t)(handlers->count + 1) * sizeof *list);
     if (!list)
         return luaL_error(L, "not enough memory");

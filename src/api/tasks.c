@@ -3,6 +3,7 @@
 #include "api/tasks.h"
 #include "api/report.h"
 #include "vm/object.h"
+#include "vm/refs.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -196,7 +197,7 @@ void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list)
     lua_rawseti(L, -2, 1);
     lua_setfenv(L, handle);
     lua_pushvalue(L, handle);
-    job->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+    job->anchor = mqlua_refs_add(L);
     mqlua_task *parent = list ? NULL : mqlua_task_current(env->vm);
     job->task = mqlua_task_spawn(L, index, parent, job_ended, job);
     if (list) {
@@ -364,7 +365,7 @@ static int l_wait(lua_State *L)
     mqlua_task_check(L, "mq.wait");
     mqlua_env *env = mqlua_tasks_check_loop(L, "mq.wait");
     lua_pushvalue(L, handles);
-    int reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    int reference = mqlua_refs_add(L);
     waiter *w = make_waiter(L, env, count, running, seconds);
     w->handles = reference;
     watch_jobs(L, w, handles, count);

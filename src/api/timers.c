@@ -4,6 +4,7 @@
 #include "api/report.h"
 #include "api/tasks.h"
 #include "vm/object.h"
+#include "vm/refs.h"
 
 typedef struct mqlua_clock {
     mqlua_object object;
@@ -82,9 +83,9 @@ static int make_clock(lua_State *L, const char *name, bool repeats)
     clock->seconds = seconds;
     clock->repeats = repeats;
     lua_pushvalue(L, 2);
-    clock->function = luaL_ref(L, LUA_REGISTRYINDEX);
+    clock->function = mqlua_refs_add(L);
     lua_pushvalue(L, -1);
-    clock->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+    clock->anchor = mqlua_refs_add(L);
     clock->back = &env->clocks;
     clock->next = env->clocks;
     if (clock->next)
@@ -150,5 +151,5 @@ void mqlua_timers_open(lua_State *L)
     mqlua_object_register(L, &clock_type);
     luaL_register(L, NULL, functions);
     lua_pushcfunction(L, l_no_arguments);
-    mqlua_env_of(L)->no_arguments = luaL_ref(L, LUA_REGISTRYINDEX);
+    mqlua_env_of(L)->no_arguments = mqlua_refs_add(L);
 }

@@ -138,6 +138,8 @@ static void end_turn(mqlua_loop *loop)
         free(watch);
     }
     arm(loop);
+    if (loop->count && loop->context && !loop->armed) /* the host has no timer for us: the next turn tries again */
+        mqlua_loop_wake(loop);
     if (loop->after)
         loop->after(loop->after_data);
 }

@@ -2,6 +2,7 @@
 
 #include "plugin/run.h"
 #include "vm/bytes.h"
+#include "vm/refs.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static void push_chunk(lua_State *L, mqlua_run *run)
     }
     mqlua_bytes_push(L, run->bytes, run->bytes_size, &run->chunk_slot);
     lua_pushvalue(L, -1);
-    run->chunk = luaL_ref(L, LUA_REGISTRYINDEX);
+    run->chunk = mqlua_refs_add(L);
 }
 
 static void push_secret(lua_State *L, const char *text, size_t size)
@@ -28,7 +29,7 @@ int mqlua_arguments_push(lua_State *L)
 {
     mqlua_run *run = mqlua_task_data(mqlua_task_current(mqlua_vm_of(L)));
     if (run->stage == MQLUA_RUN_ON_ERROR) {
-        lua_pushstring(L, run->error);
+        lua_pushstring(L, run->error ? run->error : "not enough memory");
         return 1;
     }
     mqlua_connection_push(L, run->peer ? &run->peer->connection : &run->own);

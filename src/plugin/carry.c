@@ -166,8 +166,7 @@ mqlua_carried mqlua_carry(mqlua_run *run)
         mqlua_carry_discard(run, text_of(run, "discarded by policy"));
         return MQLUA_CARRIED_CONTINUE;
     case MQLUA_VERDICT_QUARANTINE:
-        if (run->text)
-            change_message(run, "quarantine", run->text, run->reason ? run->reason : "");
+        change_message(run, "quarantine", run->text, run->reason ? run->reason : "");
         return MQLUA_CARRIED_CONTINUE;
     case MQLUA_VERDICT_HOLD:
         return MQLUA_CARRIED_HOLD;

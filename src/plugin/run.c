@@ -86,12 +86,15 @@ static bool settle(mqlua_run *run, mqlua_carried carried)
 
 /* ---- failures ---- */
 
-static void decide(mqlua_run *run, const mqlua_verdict *verdict)
+/* False: no memory for what the verdict cannot do without, which is where a quarantined message goes; the texts of
+ * the others have something that stands in for them. */
+static bool decide(mqlua_run *run, const mqlua_verdict *verdict)
 {
-    run->decided = true;
     run->kind = verdict->kind;
     run->text = strdup(verdict->text);
     run->reason = strdup(verdict->reason);
+    run->decided = run->text || verdict->kind != MQLUA_VERDICT_QUARANTINE;
+    return run->decided;
 }
 
 static void deny(mqlua_run *run)
@@ -121,7 +124,8 @@ static void fail(mqlua_run *run, const char *error)
         lua_rawgeti(L, LUA_REGISTRYINDEX, reference);
         const mqlua_verdict *verdict = mqlua_object_test(L, -1, &mqlua_verdict_type, NULL);
         if (verdict) {
-            decide(run, verdict);
+            if (!decide(run, verdict))
+                mqlua_report(&run->state->env, what, "its on_error does nothing: not enough memory");
         } else {
             free(run->error);
             run->error = strdup(error);
@@ -194,9 +198,9 @@ static void returned(mqlua_run *run, const mqlua_task *task, const mqlua_end *en
         warn_forgotten(run);
     }
     /* Writes first: a verdict of a handler whose writes cannot be stored does not count. */
-    if (commit(run) && verdict)
-        decide(run, verdict);
-    else if (run->stage == MQLUA_RUN_ON_ERROR && run->event == MQLUA_IN_AUTHENTICATE)
+    if (commit(run) && verdict && !decide(run, verdict))
+        fail(run, "not enough memory");
+    else if (!run->decided && run->stage == MQLUA_RUN_ON_ERROR && run->event == MQLUA_IN_AUTHENTICATE)
         deny(run); /* an error never lets anybody in, unless on_error says so */
 }
 

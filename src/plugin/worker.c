@@ -7,6 +7,7 @@
 #include "plugin/adopt.h"
 #include "plugin/reload.h"
 #include "plugin/run.h"
+#include "vm/refs.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,7 +161,7 @@ static int reference_arguments(lua_State *L)
 {
     mqlua_env *env = lua_touserdata(L, 1);
     lua_pushcfunction(L, mqlua_arguments_push);
-    env->arguments = luaL_ref(L, LUA_REGISTRYINDEX);
+    env->arguments = mqlua_refs_add(L);
     return 0;
 }
 

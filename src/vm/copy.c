@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vm/copy.h"
+#include "vm/refs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -137,7 +138,7 @@ static int copy_into(lua_State *to)
     lua_rawgeti(w->from, LUA_REGISTRYINDEX, w->reference);
     int index = lua_gettop(w->from);
     if (copy_value(w, index) && !lua_isnil(to, -1))
-        w->copied = luaL_ref(to, LUA_REGISTRYINDEX);
+        w->copied = mqlua_refs_add(to);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 /* The coroutines that tasks run in, and what a policy has in place of coroutine.*, pcall, xpcall and load. */
 
 #include "vm/internal.h"
+#include "vm/refs.h"
 
 /* ---- for tasks ---- */
 
@@ -10,7 +11,7 @@ static int make(lua_State *L)
 {
     mqlua_coroutine *made = lua_touserdata(L, 1);
     lua_State *co = lua_newthread(L);
-    made->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    made->ref = mqlua_refs_add(L);
     made->co = co; /* not before it is kept */
     return 0;
 }
@@ -161,5 +162,5 @@ void mqlua_coroutine_open(lua_State *L)
     lua_pushcfunction(L, l_guard);
     lua_pushcfunction(L, l_caught);
     lua_call(L, 10, 1);
-    vm->body = luaL_ref(L, LUA_REGISTRYINDEX);
+    vm->body = mqlua_refs_add(L);
 }

@@ -21,6 +21,9 @@ struct mqlua_vm {
     size_t large;     /* bytes in large blocks */
     size_t pace;      /* beyond this many bytes in use a full collection is due */
     bool refused;     /* an allocation was, because of the cap */
+    char *provision;  /* a block for where no allocation may fail; NULL: it was not needed */
+    size_t provision_used;
+    bool provision_open;
     size_t reserve;   /* what set-up may use beyond the cap */
     int hook_count;   /* instructions between two calls of the hook */
     int inside;       /* Lua runs: the limits hold */
@@ -53,6 +56,11 @@ void mqlua_vm_leave(mqlua_vm *vm);
 
 /* After a run that failed and whose coroutine is gone, from outside: collects all garbage if that is due. */
 void mqlua_vm_relieve(mqlua_vm *vm);
+
+/* Between the two, memory cannot run out before some 30 KB: for what LuaJIT must not fail at half-way. provide is
+ * false when that cannot be promised. */
+bool mqlua_vm_provide(mqlua_vm *vm);
+void mqlua_vm_provided(mqlua_vm *vm);
 
 /* What is raised when the run-time budget is spent, without the place. */
 enum { MQLUA_SPENT_TEXT = 64 };

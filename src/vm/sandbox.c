@@ -8,6 +8,7 @@
 #include "vm/internal.h"
 #include "vm/pairs.h"
 #include "vm/pattern.h"
+#include "vm/refs.h"
 #include <string.h>
 
 typedef struct removal {
@@ -145,7 +146,10 @@ static void open_ffi(lua_State *L, bool allowed)
     lua_pushlightuserdata(L, (void *)&ffi_key);
     lua_pushcfunction(L, luaopen_ffi);
     lua_pushliteral(L, LUA_FFILIBNAME);
+    if (!mqlua_vm_provide(mqlua_vm_of(L))) /* LuaJIT cannot close a state in which this failed half-way */
+        luaL_error(L, "not enough memory");
     lua_call(L, 1, 1);
+    mqlua_vm_provided(mqlua_vm_of(L));
     lua_rawset(L, LUA_REGISTRYINDEX);
     if (allowed)
         return;
@@ -200,5 +204,6 @@ void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits)
     mqlua_pattern_open(L);
     mqlua_heavy_open(L);
     mqlua_pairs_open(L);
+    mqlua_refs_open(L);
     lua_settop(L, 1);
 }

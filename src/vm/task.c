@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "vm/internal.h"
+#include "vm/refs.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -284,7 +285,7 @@ mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_
     mqlua_vm *vm = mqlua_vm_of(L);
     lua_pushvalue(L, index);
     lua_State *co = lua_newthread(L);
-    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    int ref = mqlua_refs_add(L);
     lua_xmove(L, co, 1);
     mqlua_task *task = task_new(vm, ended, ud);
     if (!task) {

@@ -94,6 +94,66 @@ static bool too_late(mqlua_vm *vm)
     return vm->expired;
 }
 
+/* ---- the provision: memory that is there even when there is none ---- */
+
+enum { PROVISION = 64 * 1024 };
+
+static bool is_provision(const mqlua_vm *vm, const void *ptr)
+{
+    return vm->provision && (const char *)ptr >= vm->provision && (const char *)ptr < vm->provision + PROVISION;
+}
+
+static void *take_provision(mqlua_vm *vm, size_t size)
+{
+    size = (size + 15) & ~(size_t)15;
+    if (!vm->provision_open || size > PROVISION - vm->provision_used)
+        return NULL;
+    vm->provision_used += size;
+    return vm->provision + vm->provision_used - size;
+}
+
+static void release(const mqlua_vm *vm, void *ptr)
+{
+    if (!is_provision(vm, ptr))
+        free(ptr);
+}
+
+static void *resize(mqlua_vm *vm, void *ptr, size_t old_size, size_t new_size)
+{
+    bool moves = is_provision(vm, ptr);
+    void *memory = realloc(moves ? NULL : ptr, new_size);
+    if (memory && !moves)
+        return memory;
+    if (!memory && new_size <= old_size) /* LuaJIT relies on blocks that shrink */
+        return ptr;
+    if (!memory)
+        memory = take_provision(vm, new_size);
+    if (memory && ptr) {
+        memcpy(memory, ptr, old_size < new_size ? old_size : new_size);
+        release(vm, ptr);
+    }
+    return memory;
+}
+
+bool mqlua_vm_provide(mqlua_vm *vm)
+{
+    if (!vm->provision)
+        vm->provision = malloc(PROVISION);
+    vm->provision_open = vm->provision && vm->provision_used <= PROVISION / 2;
+    return vm->provision_open;
+}
+
+void mqlua_vm_provided(mqlua_vm *vm)
+{
+    vm->provision_open = false;
+    if (vm->provision_used)
+        return;
+    free(vm->provision);
+    vm->provision = NULL;
+}
+
+/* ---- the allocator ---- */
+
 static size_t if_large(size_t size)
 {
     return size >= LARGE_ALLOCATION ? size : 0;
@@ -103,14 +163,14 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
 {
     mqlua_vm *vm = ud;
     if (new_size == 0) {
-        free(ptr);
+        release(vm, ptr);
         vm->used -= old_size;
         vm->large -= if_large(old_size);
         return NULL;
     }
     if (new_size > old_size) {
         size_t after = vm->used + (new_size - old_size);
-        if (vm->limits.memory && vm->inside && after > vm->limits.memory + vm->reserve) {
+        if (vm->limits.memory && vm->inside && !vm->provision_open && after > vm->limits.memory + vm->reserve) {
             vm->refused = true;
             vm->pace = 0;
             set_hook(vm);
@@ -119,7 +179,7 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
         if (new_size >= LARGE_ALLOCATION && vm->inside && too_late(vm))
             return NULL;
     }
-    void *memory = realloc(ptr, new_size);
+    void *memory = resize(vm, ptr, old_size, new_size);
     if (!memory)
         return NULL;
     vm->used += new_size - old_size;
@@ -317,8 +377,10 @@ mqlua_vm *mqlua_vm_new(const mqlua_vm_limits *limits)
         return NULL;
     vm->limits = *limits;
     vm->pace = limits->memory ? limits->memory / 2 : SIZE_MAX;
-    vm->L = lua_newstate(allocate, vm);
+    vm->L = mqlua_vm_provide(vm) ? lua_newstate(allocate, vm) : NULL; /* LuaJIT crashes when it fails half-way */
+    mqlua_vm_provided(vm);
     if (!vm->L) {
+        free(vm->provision);
         free(vm);
         return NULL;
     }
@@ -328,8 +390,7 @@ mqlua_vm *mqlua_vm_new(const mqlua_vm_limits *limits)
         luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     set_hook(vm);
     if (mqlua_vm_setup(vm, open_libraries, vm, NULL) != 0) {
-        lua_close(vm->L);
-        free(vm);
+        mqlua_vm_free(vm);
         return NULL;
     }
     return vm;
@@ -341,6 +402,7 @@ void mqlua_vm_free(mqlua_vm *vm)
         return;
     mqlua_task_close(vm);
     lua_close(vm->L);
+    free(vm->provision);
     free(vm);
 }
 

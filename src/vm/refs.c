@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "vm/refs.h"
+#include "vm/internal.h"
+#include "vm/stack.h"
+#include "vm/text.h"
+#include <string.h>
+
+static int l_ref(lua_State *L)
+{
+    lua_pushinteger(L, luaL_ref(L, LUA_REGISTRYINDEX));
+    return 1;
+}
+
+/* A place that was given back is taken again without an allocation. */
+static bool has_free_place(lua_State *L)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, 0); /* where luaL_unref keeps the first of its list */
+    bool has = lua_tointeger(L, -1) != 0;
+    lua_pop(L, 1);
+    return has;
+}
+
+int mqlua_refs_add(lua_State *L)
+{
+    luaL_checkstack(L, 3, NULL);
+    if (has_free_place(L))
+        return luaL_ref(L, LUA_REGISTRYINDEX);
+    mqlua_vm *vm = mqlua_vm_of(L);
+    lua_pushcfunction(L, l_ref);
+    lua_insert(L, -2);
+    if (!mqlua_vm_provide(vm))
+        luaL_error(L, "not enough memory");
+    int status = lua_pcall(L, 1, 1, 0);
+    mqlua_vm_provided(vm);
+    if (status)
+        lua_error(L);
+    int reference = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    return reference;
+}
+
+void mqlua_refs_open(lua_State *L)
+{
+    mqlua_text text;
+    mqlua_stack_check(L);
+    mqlua_text_init(&text, L);
+    memset(mqlua_text_room(&text, sizeof text.first + 1), 0, sizeof text.first + 1);
+    mqlua_text_push(&text);
+    lua_pop(L, 2);
+}

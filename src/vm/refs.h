@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * References in the registry that survive a lack of memory. LuaJIT grows a table in two steps: when memory
+ * runs out between them, integer keys that were in its hash part are lost. In a table of a script that is one
+ * table; in the registry it would be every object that C holds. So luaL_ref is not used.
+ */
+
+#include <lua.h>
+
+/* As luaL_ref(L, LUA_REGISTRYINDEX): pops a value that is not nil and returns a reference to it, for
+ * lua_rawgeti and luaL_unref. Raises on lack of memory; the registry is as it was then. */
+int mqlua_refs_add(lua_State *L);
+
+/* What our own code would enter into the registry later than when the state is made is entered now. Raises.
+ */
+void mqlua_refs_open(lua_State *L);
