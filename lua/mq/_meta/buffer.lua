@@ -1,46 +1,15 @@
 ---@meta mq.buffer
 
----An immutable view on bytes.
+---An immutable view on bytes. Its methods are also those of a string, as message.mime may be either.
 ---@class mq.buffer
 ---@operator len: integer
 ---@operator concat(string | mq.buffer): string
-local buffer = {}
-
----@param i? integer
----@param j? integer
----@return integer ...
-function buffer:byte(i, j) end
-
----@param pattern string
----@param init? integer
----@param plain? boolean
----@return integer? first
----@return integer? last
----@return string ... captures
-function buffer:find(pattern, init, plain) end
-
----@param pattern string
----@return fun(): string, ...
-function buffer:gmatch(pattern) end
-
----@return integer
-function buffer:len() end
-
----@return string
-function buffer:lower() end
-
----@param pattern string
----@param init? integer
----@return string? ...
-function buffer:match(pattern, init) end
-
----@param i integer
----@param j? integer
----@return string
-function buffer:sub(i, j) end
-
----@return string
-function buffer:tostring() end
-
----@return string
-function buffer:upper() end
+---@field byte fun(self: mq.buffer | string, i?: integer, j?: integer): integer ...
+---@field find fun(self: mq.buffer | string, pattern: string, init?: integer, plain?: boolean): integer?, integer?, string ...
+---@field gmatch fun(self: mq.buffer | string, pattern: string): fun(): string, ...
+---@field len fun(self: mq.buffer | string): integer
+---@field lower fun(self: mq.buffer | string): string
+---@field match fun(self: mq.buffer | string, pattern: string, init?: integer): string? ...
+---@field sub fun(self: mq.buffer | string, i: integer, j?: integer): string
+---@field tostring fun(self: mq.buffer): string
+---@field upper fun(self: mq.buffer | string): string

@@ -12,7 +12,7 @@
 ---@field login string? incoming only: the login that was accepted last
 ---@field direction "incoming" | "outgoing"
 ---@field vars table incoming only: yours, as long as the connection lives
----@field transaction mq.transaction? incoming only: nil before the first MAIL FROM
+---@field transaction mq.transaction incoming only; nil before the first MAIL FROM
 local connection = {}
 
 ---Starts a task that dies with the connection. Incoming only.

@@ -20,9 +20,7 @@ mq = {}
 ---@field name? string shown in the log; unique among the handlers of the event
 ---@field timeout? number seconds; shortens the event's deadline for this handler
 ---@field on_error? mq.on_error what a failure of this handler comes to
-
----@class mq.on_data_options : mq.on_options
----@field chunks true the handler knows that it may get the whole message, a piece, or nothing
+---@field chunks? true smtp_in_data: the handler knows that it may get the whole message, a piece, or nothing
 
 ---Registers a handler of an event. Only while the policy loads.
 ---@overload fun(event: "initialize", handler: fun(), options?: mq.on_options)
@@ -34,7 +32,7 @@ mq = {}
 ---@overload fun(event: "smtp_in_authenticate", handler: (fun(connection: mq.connection, login: string?, password: string?): mq.verdict?), options?: mq.on_options)
 ---@overload fun(event: "smtp_in_mailfrom", handler: (fun(connection: mq.connection, address: mq.address): mq.verdict?), options?: mq.on_options)
 ---@overload fun(event: "smtp_in_rcptto", handler: (fun(connection: mq.connection, address: mq.address): mq.verdict?), options?: mq.on_options)
----@overload fun(event: "smtp_in_data", handler: (fun(connection: mq.connection, chunk: mq.buffer): mq.verdict?), options: mq.on_data_options)
+---@overload fun(event: "smtp_in_data", handler: (fun(connection: mq.connection, chunk: mq.buffer): mq.verdict?), options: mq.on_options)
 ---@overload fun(event: "smtp_in_message", handler: (fun(connection: mq.connection, message: mq.message): mq.verdict?), options?: mq.on_options)
 ---@overload fun(event: "smtp_in_close", handler: fun(connection: mq.connection), options?: mq.on_options)
 ---@overload fun(event: "smtp_out_data", handler: (fun(connection: mq.connection, message: mq.message): mq.verdict?), options?: mq.on_options)
