@@ -6,6 +6,7 @@ import pathlib
 import re
 import smtplib
 import ssl
+import subprocess
 import sys
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "smtp"))
 
-from mqlua import Host, read_lines, wait_until  # noqa: E402
+from mqlua import PROGRAM, Host, read_lines, wait_until  # noqa: E402
 from sink import Sink  # noqa: E402
 
 DOCUMENT = (ROOT / "docs" / "LUA_API.md").read_text()
@@ -278,6 +279,16 @@ def test_example(text, files, tmp_path):
         assert [report for report in reports if not any(e in report for e in expected)] == []
         assert len(reports) >= len(expected)
         assert sent or expected, host.stderr
+
+
+@pytest.mark.parametrize("text, files", all_examples())
+def test_example_passes_the_check(text, files, tmp_path):
+    for name, content in {"policy.lua": text, **files}.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
+    done = subprocess.run([PROGRAM, "check", "--settings", tmp_path / "settings.json", tmp_path / "policy.lua"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_login_example(tmp_path):
