@@ -59,6 +59,9 @@ done
 
 preset=release
 run_pytest "SMTP, library and documents" tests/smtp tests/lua
+for profile in lenient far; do
+  MQLUA_PROFILE=$profile run_pytest "SMTP with the $profile host (tests/smtp/profiles.py)" tests/smtp
+done
 run_pytest "examples" examples
 preset=asan
 run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_verdicts.py tests/smtp/test_objects.py \

@@ -25,6 +25,7 @@ static const struct variant variants[] = {
     {"mqlua-nolog", HOST_API_50, HOST_SPELLING_CAMEL, 0, 0},
     {"mqlua-4.1", HOST_API_41, HOST_SPELLING_CAMEL, 0, 0},
     {"mqlua-4.0", HOST_API_40, HOST_SPELLING_CAMEL, 0, 0},
+    {"mqlua-4.0-old", HOST_API_40, HOST_SPELLING_PASCAL, 1, 0}, /* as far from the default as it gets */
     {"mqlua-3.0", HOST_API_30, HOST_SPELLING_CAMEL, 0, 0},
 };
 
@@ -66,7 +67,8 @@ bool cli_variant_switch(const struct host_knobs *knobs, int count, char **argume
     if (!variant) {
         fprintf(stderr,
                 "mqlua: there is no program with this combination of the knobs api, spelling, json-export "
-                "and decoys; the last three need api=5.6.5, and one at a time\n");
+                "and decoys; the last three go with api=5.6.5, one at a time, and spelling=pascal with "
+                "json-export=no with api=4.0\n");
         return false;
     }
     char *own = own_path();

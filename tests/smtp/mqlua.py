@@ -9,6 +9,7 @@
 
 The program is taken from the folder in MQLUA_BUILD (default: build/release). Every wait ends after
 MQLUA_TIMEOUT seconds (default: 60), which is generous so that sanitizer builds pass on busy machines.
+What kind of MailerQ it stands for is said by MQLUA_PROFILE (profiles.py).
 """
 
 import json
@@ -24,6 +25,8 @@ import subprocess
 import tempfile
 import threading
 import time
+
+import profiles
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MQLUA_BUILD", ROOT / "build" / "release")).resolve()
@@ -56,6 +59,11 @@ def read_lines(path):
         return []
     text = pathlib.Path(path).read_bytes().decode("utf-8", "surrogateescape")
     return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+def is_ours(item):
+    """Whether that plugin is mailerq-lua, and not one of tests/plugins."""
+    return os.path.basename(item).startswith("mailerq-lua")
 
 
 class Client:
@@ -158,7 +166,8 @@ class Host:
       policy         text of a policy, or a path to one
       settings       an object for a settings file
       plugins        None: mailerq-lua.so; else a list of names (tests/plugins) or paths, which may be empty
-      knobs          {"continue": "inline"}; auth-by-symbol is off unless given
+      knobs          {"continue": "inline"}; the others are as the profile says (profiles.py), host.knobs has all
+      told           the settings also tell what an operator of such a host has to tell the plugin
       listen         take SMTP at a free port of 127.0.0.1 (host.port)
       tls            the same with TLS from the start (host.tls_port)
       workers        number of threads
@@ -169,8 +178,8 @@ class Host:
     waited for the end itself (stop, wait_end, rule).
     """
 
-    def __init__(self, *arguments, policy=None, settings=None, plugins=None, knobs=None, listen=True, tls=False,
-                 workers=1, environment=None, start=True):
+    def __init__(self, *arguments, policy=None, settings=None, plugins=None, knobs=None, told=True, listen=True,
+                 tls=False, workers=1, environment=None, start=True):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mqlua-test-"))
         self.inbox_path = self.folder / "inbox.jsonl"
         self.local_path = self.folder / "local.jsonl"
@@ -183,9 +192,14 @@ class Host:
         self._lines = []
         self._reader = None
         self._listeners = listen + tls
-        self._add_files(policy, settings)
+        self._add_policy(policy)
+        chosen = profiles.knobs(knobs, compiled=bool(plugins) and any(not is_ours(item) for item in plugins))
+        if plugins is None and "auth-by-symbol" not in (knobs or {}):
+            plugins = self._choose_plugin(chosen)
+        self.knobs = {**profiles.DEFAULTS, **chosen}
+        self._add_settings(settings, profiles.told(chosen) if told else {})
         self._add_plugins(plugins)
-        for name, value in {"auth-by-symbol": "off", **(knobs or {})}.items():
+        for name, value in chosen.items():
             self.command += ["--knob", f"{name}={value}"]
         if listen:
             self.command += ["--listen", "127.0.0.1:0"]
@@ -195,15 +209,31 @@ class Host:
         if start:
             self.start()
 
-    def _add_files(self, policy, settings):
-        if policy is not None:
-            path = pathlib.Path(policy) if "\n" not in str(policy) and os.path.exists(policy) else None
-            if path is None:
-                path = self.folder / "policy" / "policy.lua"
-                path.parent.mkdir()
-                path.write_text(policy)
-            self.policy_path = path
-            self.command += ["--policy", str(path)]
+    def _add_policy(self, policy):
+        self.policy_path = None
+        if policy is None:
+            return
+        path = pathlib.Path(policy) if "\n" not in str(policy) and os.path.exists(policy) else None
+        if path is None:
+            path = self.folder / "policy" / "policy.lua"
+            path.parent.mkdir()
+            path.write_text(policy)
+        self.policy_path = path
+        self.command += ["--policy", str(path)]
+
+    def _choose_plugin(self, chosen):
+        """Where exporting mq_smtp_in_authenticate demands logins, a policy without that event takes the build
+        without it; one with that event is tried where it demands nothing."""
+        if chosen.get("auth-by-symbol", "off") == "off":
+            return None
+        if self.policy_path and "authenticate" in self.policy_path.read_text():
+            chosen["auth-by-symbol"] = "off"
+            return None
+        return [BUILD / "mailerq-lua-noauth.so"]
+
+    def _add_settings(self, settings, told):
+        if told:
+            settings = {**(settings or {}), "host": {**told, **(settings or {}).get("host", {})}}
         if settings is not None:
             path = self.folder / "settings.json"
             path.write_text(json.dumps(settings))

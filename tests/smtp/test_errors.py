@@ -194,7 +194,7 @@ def test_writes_are_dropped_when_the_client_leaves():
     policy = """
     mq.on("smtp_in_message", function(_, message) message:tag("lost") mq.sleep(1) end)
     mq.on("smtp_in_close", function() mq.log.info("<closed>") end)"""
-    with Host(policy=policy) as host:
+    with Host(policy=policy, knobs={"disconnect": "close-during-pause", "message-after-reply": "off"}) as host:
         with host.client() as client:
             client.greet()
             client.begin()
@@ -270,6 +270,8 @@ def test_start_without_policy():
 def test_context_initialize_that_fails_is_answered_with_421():
     with Host(policy='mq.on("context_initialize", function() error("no") end)\n', settings={"hold": 0.1}) as host:
         with host.client() as client:
+            if host.knobs["banner"] == "before":
+                assert client.code() == 220
             assert client.code() == 421
         assert "policy.lua:1: no" in host.stderr
 

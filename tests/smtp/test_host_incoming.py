@@ -15,7 +15,7 @@ from mqlua import MESSAGE, PROGRAM, TIMEOUT, Client, Host
 @pytest.fixture(scope="module")
 def plain():
     """A host without plugins that many tests share."""
-    with Host(plugins=[], tls=True) as host:
+    with Host(plugins=[], tls=True, knobs={"json": "full"}) as host:
         yield host
 
 
@@ -283,7 +283,7 @@ def proxy_v2(source, source_port, destination, destination_port):
 ])
 @pytest.mark.parametrize("tls", [False, True])
 def test_proxy_header(header, tls):
-    with Host("--proxy-from", "10.0.0.0/8,127.0.0.1", plugins=["count"], tls=True) as host:
+    with Host("--proxy-from", "10.0.0.0/8,127.0.0.1", plugins=["count"], tls=True, knobs={"json": "full"}) as host:
         with Client(host.tls_port if tls else host.port) as client:
             client.send(header)
             if tls:
@@ -358,7 +358,8 @@ def test_auth_misuse(accounts):
 
 @pytest.mark.parametrize("own", ["before", "after"])
 def test_own_account(own):
-    with Host("--auth", "me:secret", plugins=["count"], knobs={"own-auth": own}, listen=False, tls=True) as host, \
+    with Host("--auth", "me:secret", plugins=["count"], knobs={"own-auth": own, "json": "full"}, listen=False,
+              tls=True) as host, \
             host.client(tls=True) as client:
         client.greet()
         client.expect("AUTH PLAIN " + encoded("\0me\0wrong"), 535)
@@ -385,7 +386,7 @@ def test_auth_is_required_when_a_plugin_handles_it():
 
 @pytest.mark.parametrize("mode", ["alternate", "inline", "deferred"])
 def test_every_event_paused(mode):
-    with Host(plugins=["pause"], knobs={"continue": mode, "data": "chunks:20"}, tls=True) as host:
+    with Host(plugins=["pause"], knobs={"continue": mode, "data": "chunks:20", "data-unstuffed": "off"}, tls=True) as host:
         with host.client() as client:
             client.send("EHLO client.example\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<one@example.com>\r\n"
                         "RCPT TO:<local@example.com>\r\nDATA\r\n")
@@ -407,7 +408,7 @@ def test_every_event_paused(mode):
 
 @pytest.mark.parametrize("data, calls", [("whole", 1), ("at-command", 1), ("chunks:1", len(MESSAGE) + 1)])
 def test_data_event(data, calls):
-    with Host(plugins=["pause"], knobs={"data": data, "timers": "exact"}) as host:
+    with Host(plugins=["pause"], knobs={"data": data, "data-unstuffed": "off", "timers": "exact"}) as host:
         host.send(message=MESSAGE.replace(b"Text", b".ext"))  # one byte more: the dot is stuffed
         host.inbox(1)
         assert host.stop() == 0
@@ -445,7 +446,7 @@ def test_clients_that_leave_at_any_time():
 # ---- replies of plugins ----
 
 def test_reply_after_send_always():
-    with Host(plugins=["answer"]) as host, host.client() as client:
+    with Host(plugins=["answer"], knobs={"reply-after-send": "always"}) as host, host.client() as client:
         client.greet()
         client.expect("MAIL FROM:<a@example.org>", 250)
         client.expect("RCPT TO:<no@example.com>", 550)
@@ -475,7 +476,7 @@ def test_reply_after_send_close():
 # ---- files, start and end ----
 
 def test_full_disk_is_not_acknowledged():
-    with Host(plugins=[], start=False) as host:
+    with Host(plugins=[], knobs={"message-after-reply": "off"}, start=False) as host:
         host.command[host.command.index("--inbox") + 1] = "/dev/full"
         host.start()
         with host.client() as client:

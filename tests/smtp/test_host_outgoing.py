@@ -3,7 +3,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -11,9 +10,10 @@ import time
 
 import pytest
 
+import profiles
+from mqlua import BUILD
 from sink import CLOSE, SILENT, Sink
 
-BUILD = pathlib.Path(os.environ.get("MQLUA_BUILD", pathlib.Path(__file__).parents[2] / "build" / "release"))
 MIME = "Subject: test\r\n\r\nbody\r\n"
 SET = b"Subject: set\r\n\r\n.by a plugin\r\n"
 
@@ -36,7 +36,8 @@ class Host:
             plugins.mkdir(exist_ok=True)
         command = [BUILD / "mqlua", "run", "--plugin", plugins, "--outbox", self.outbox, "--results",
                    self.results_file, "--inbox", folder / "inbox", "--out-connections", "1", "--smarthost", target,
-                   *options]
+                   *profiles.arguments(dict(word.split("=") for word in options if "=" in str(word)), compiled=True)]
+        command += [word for word in options if "=" not in str(word) and word != "--knob"]
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
                                         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
@@ -328,7 +329,7 @@ def test_json_does_not_change_what_is_sent(tmp_path):
 @pytest.mark.parametrize("test", ["bare-lf", "no-header"])
 def test_bad_mime_aborts(tmp_path, test):
     with Sink() as sink:
-        host = Host(tmp_path, [message(test=test)], sink.target)
+        host = Host(tmp_path, [message(test=test)], sink.target, "--knob", "strict=on")
         errors = host.wait(-signal.SIGABRT)
     assert "JS3" in errors
     assert sink.messages == []
@@ -354,7 +355,8 @@ def test_hold_until_the_peer_closes(tmp_path):
     with Sink() as sink:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
-        host = Host(tmp_path, None, sink.target, "--out-connections", "2", "--out-timeout", "0.3", outbox=fifo)
+        host = Host(tmp_path, None, sink.target, "--out-connections", "2", "--out-timeout", "0.3", "--knob",
+                    "disconnect=close-during-pause", outbox=fifo)
         with open(fifo, "w") as file:
             file.write(json.dumps(message(test="hold")) + "\n" + json.dumps(message(n=1)) + "\n")
         assert host.wait_for_results(1)[0]["n"] == 1

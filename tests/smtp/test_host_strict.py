@@ -6,7 +6,16 @@ import signal
 
 import pytest
 
-from mqlua import MESSAGE, Client, Host
+import mqlua
+from mqlua import MESSAGE, Client
+
+# What these tests are about; everything else is as the profile says.
+STRICT = {"strict": "on", "sync-continue": "abort", "data-in-loop": "poison", "blocking": "on", "timers": "exact",
+          "disconnect": "close-during-pause", "close-on-exit": "no", "data": "chunks:1000"}
+
+
+def Host(*arguments, knobs=None, **options):
+    return mqlua.Host(*arguments, knobs={**STRICT, **(knobs or {})}, **options)
 
 
 def until_it_aborts(host, clients, leave=False):

@@ -123,7 +123,7 @@ def test_hand_back_after_hold_stays_condemned(probe):
 
 def test_condemned_message_becomes_a_discard():
     """With a host whose own 250 follows ours, the message comes although its recipient was refused."""
-    with Probe(settings={"hold": 0.05, "host": {"inbox": "mailerq"}}) as host:
+    with Probe(settings={"hold": 0.05, "host": {"inbox": "mailerq"}}, knobs={"reply-after-send": "always"}) as host:
         trial, client = host.begin(rcptto="return mq.reject()")
         with client:
             client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
@@ -162,7 +162,7 @@ def test_client_that_stays_is_closed_by_the_host(pause):
 
 
 def test_many_held_connections_are_bounded():
-    with Probe(settings={"hold": 60}) as host:
+    with Probe(settings={"hold": 60}, knobs={"reply-after-send": "always"}) as host:
         name = host.name({"mailfrom": "return mq.reject()"})
         clients = []
         for number in range(1001):
@@ -185,7 +185,7 @@ NEVER = {"host": {"reply_after_send": "never", "inbox": "mailerq"}}
 
 @pytest.fixture(scope="module")
 def never():
-    with Probe(settings=NEVER, knobs={"reply-after-send": "suppress"}) as host:
+    with Probe(settings=NEVER, knobs={"reply-after-send": "suppress", "data": "chunks:1000"}) as host:
         yield host
 
 
@@ -352,7 +352,7 @@ def test_at_every_event(verdict, pause):
             client.begin()
             client.send(MESSAGE + b".\r\n")
             assert client.code() == 250
-        host.inbox(1)
+            host.inbox(1)  # the reply may come before the event
     for event in events:
         assert host.stderr.count(f"<{event}>") == (2 if verdict == "rerun" else 1), event
 
@@ -440,6 +440,8 @@ def test_hold_until_the_remote_closes(pause):
         wait_until(lambda: sink.sessions and "RCPT" in " ".join(sink.sessions[0].commands), "the delivery to begin")
         time.sleep(0.3)
         sink.hang_up()
+        if host.knobs["disconnect"] == "close-after-handback":
+            assert host.stop() == 0  # this host waits for the hand-back as long as it runs
         [result] = host.results(1)
         assert result["results"][-1]["result"] != "accepted"
         assert not sink.messages
