@@ -115,7 +115,8 @@ def test_accepted(postfix, hosts, reading):
             mail.delivered(recipient, deferred=False)
         mail.published(*mail.recipients)
         message = next(message for message in mail.host.inbox() if mail.name in message["mime"])
-        assert message["connection"]["secure"] is (mail.client == "pipelining")
+        if mail.host.knobs["json"] == "full":
+            assert message["connection"]["secure"] is (mail.client == "pipelining")
 
 
 @READINGS
