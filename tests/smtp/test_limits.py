@@ -138,7 +138,7 @@ MEMORY = {
 
 @pytest.mark.parametrize("name", MEMORY)
 def test_memory_is_capped(name):
-    with Bombs(budget=1) as host:
+    with Bombs(budget=0.3) as host:
         code, text = host.drop(MEMORY[name])
         assert code == 451
         assert re.search(r"not enough memory|stack overflow|run-time budget|string length overflow", text), text
