@@ -151,6 +151,16 @@ const char *mqlua_address_text(lua_State *L, int index)
     return *text ? text : NULL;
 }
 
+bool mqlua_address_get(lua_State *L, int index, const char **email, size_t *size)
+{
+    address *a = mqlua_object_test(L, index, &address_type, NULL);
+    if (!a)
+        return false;
+    *email = a->size ? a->email : NULL;
+    *size = a->size;
+    return true;
+}
+
 void mqlua_address_open(lua_State *L)
 {
     mqlua_object_register(L, &address_type);

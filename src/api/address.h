@@ -23,4 +23,7 @@ void mqlua_address_push(lua_State *L, const char *email, mqlua_local *local);
  * It lies on the Lua stack. */
 const char *mqlua_address_text(lua_State *L, int index);
 
+/* The address object at index: its text (NULL: the null sender) and size. False when it is something else. Never raises. */
+bool mqlua_address_get(lua_State *L, int index, const char **email, size_t *size);
+
 void mqlua_address_open(lua_State *L);

@@ -5,6 +5,7 @@
 #include "policy/cidr.h"
 #include "vm/refs.h"
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,17 +19,31 @@ static const mqlua_type connection_type, transaction_type;
 
 /* ---- what the host knows ---- */
 
+/* inet_ntop prints with sprintf, which is most of what a connection costs. */
+static void write_ipv4(const unsigned char *bytes, char *text)
+{
+    for (int i = 0; i < 4; i++) {
+        unsigned byte = bytes[i];
+        if (byte >= 100)
+            *text++ = (char)('0' + byte / 100);
+        if (byte >= 10)
+            *text++ = (char)('0' + byte / 10 % 10);
+        *text++ = (char)('0' + byte % 10);
+        *text++ = i < 3 ? '.' : '\0';
+    }
+}
+
 static void read_endpoint(const struct sockaddr_storage *address, mqlua_endpoint *endpoint)
 {
     if (address->ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-        inet_ntop(AF_INET, &in->sin_addr, endpoint->ip, sizeof endpoint->ip);
+        write_ipv4((const unsigned char *)&in->sin_addr, endpoint->ip);
         endpoint->port = ntohs(in->sin_port);
     } else if (address->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
         /* A dual-stack listener shows IPv4 clients as mapped addresses; policies mean the IPv4 one. */
         if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-            inet_ntop(AF_INET, in6->sin6_addr.s6_addr + 12, endpoint->ip, sizeof endpoint->ip);
+            write_ipv4(in6->sin6_addr.s6_addr + 12, endpoint->ip);
         else
             inet_ntop(AF_INET6, &in6->sin6_addr, endpoint->ip, sizeof endpoint->ip);
         endpoint->port = ntohs(in6->sin6_port);
@@ -192,7 +207,10 @@ static int push_port(lua_State *L, int port)
 
 static int l_id(lua_State *L)
 {
-    return push_text(L, check(L)->id);
+    const mqlua_connection *c = check(L);
+    char id[32];
+    snprintf(id, sizeof id, "%x-%llx", c->worker, c->number);
+    return push_text(L, c->number ? id : NULL);
 }
 
 /* Behind a proxy the socket's peer is the proxy: its address must not be taken for the client's. */

@@ -36,7 +36,8 @@ typedef struct mqlua_connection {
     mqlua_env *env;      /* of the generation that it is pinned to */
     bool outgoing, fresh, condemned, seen;
     bool secure, authenticated;
-    char id[32];
+    unsigned worker;          /* its number, */
+    unsigned long long number; /* and that of the connection there: together the id. 0: it has none */
     char *login; /* the one accepted last; malloc'ed */
     bool endpoints_known;
     mqlua_endpoint remote, local;

@@ -3,6 +3,7 @@
 /* mq.file, mq.set, mq.map: data files as Lua sees them. The tables belong to the bundle, which outlives the
  * vm. */
 
+#include "api/address.h"
 #include "api/env.h"
 #include "api/lookup.h"
 #include "api/raise.h"
@@ -33,7 +34,10 @@ static const char *check_key(lua_State *L, size_t *size)
 /* The e-mail address at 2: text, or an object with the field email, which is nil for the null sender. */
 static const char *check_address(lua_State *L, size_t *size)
 {
+    const char *email;
     luaL_checkany(L, 2);
+    if (mqlua_address_get(L, 2, &email, size))
+        return email;
     if (lua_isuserdata(L, 2)) {
         lua_getfield(L, 2, "email");
         lua_replace(L, 2);

@@ -82,8 +82,10 @@ static void check_writable(lua_State *L, mqlua_message *m, const char *key)
     if (m->event == MQLUA_OUT_SENT)
         luaL_error(L, "nothing can be written in smtp_out_sent: the message has left already (json.%s)", key);
     if (m->event == MQLUA_OUT_DATA && addressed)
-        luaL_error(L, "%s cannot be changed in smtp_out_data: it was sent before the data; change it in "
-                      "smtp_in_message", key);
+        luaL_error(L,
+                   "%s cannot be changed in smtp_out_data: it was sent before the data; change it in "
+                   "smtp_in_message",
+                   key);
 }
 
 /* Puts an address in place of what was assigned. */
@@ -133,7 +135,9 @@ void mqlua_message_push_json(lua_State *L, mqlua_message *m)
     }
     void *root = m->env->tree ? m->env->symbols->json(m->host) : NULL;
     if (!root)
-        luaL_error(L, "the message's JSON cannot be read: see the log at start, and host.json_library in the settings");
+        luaL_error(
+            L,
+            "the message's JSON cannot be read: see the log at start, and host.json_library in the settings");
     mqlua_doc_push(L, m->env->tree, root, &m->slot, &hooks, m);
     lua_pushvalue(L, -1);
     m->document = mqlua_refs_add(L);
@@ -167,7 +171,6 @@ void mqlua_message_end(mqlua_message *m)
     m->host = NULL;
 }
 
-
 static int commit_document(lua_State *L)
 {
     mqlua_message *m = lua_touserdata(L, 1);
@@ -183,6 +186,17 @@ static int commit_document(lua_State *L)
     return 0;
 }
 
+static bool is_touched(const mqlua_message *m)
+{
+    if (m->document == LUA_NOREF)
+        return false;
+    lua_State *L = mqlua_vm_state(m->env->vm);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
+    bool touched = mqlua_doc_is_touched(mqlua_doc_test(L, -1));
+    lua_pop(L, 1);
+    return touched;
+}
+
 static void commit_local(mqlua_message *m)
 {
     void (*set)(void *, bool) = (void (*)(void *, bool))m->env->symbols->set_local;
@@ -194,7 +208,7 @@ static void commit_local(mqlua_message *m)
 int mqlua_message_commit(mqlua_message *m, char **error)
 {
     *error = NULL;
-    if (m->document != LUA_NOREF && mqlua_vm_setup(m->env->vm, commit_document, m, error) != 0) {
+    if (is_touched(m) && mqlua_vm_store(m->env->vm, commit_document, m, error) != 0) {
         mqlua_message_discard(m);
         return -1;
     }
@@ -229,7 +243,8 @@ static int push_address(lua_State *L, const char *key, void *function)
 {
     mqlua_message *m = check(L);
     const char *wire = wire_address(m, function);
-    if (!wire) {
+    size_t size;
+    if (!wire && (m->document != LUA_NOREF || !m->env->tree || !json_string(m, key, &wire, &size))) {
         mqlua_message_push_json(L, m);
         lua_getfield(L, -1, key);
         wire = lua_tostring(L, -1);
@@ -293,15 +308,17 @@ static mqlua_local *check_local(lua_State *L)
     if (m->event != MQLUA_IN_MESSAGE)
         luaL_error(L, "message.is_local has no meaning on outgoing mail");
     if (api < 0 || !env->symbols->local || !env->symbols->set_local)
-        luaL_error(L, "message.is_local: whether this host's MQ_local takes messages or addresses is not known: say "
-                      "local_api under \"host\" in the settings");
+        luaL_error(
+            L, "message.is_local: whether this host's MQ_local takes messages or addresses is not known: say "
+               "local_api under \"host\" in the settings");
     if (api == 0)
         m->local.host = m->host;
     else if (!m->local.host && env->settings->host.address_api == 1 && env->symbols->recipient)
         m->local.host = ((void *(*)(MQ_Message *))env->symbols->recipient)(m->host);
     if (!m->local.host)
-        luaL_error(L, "message.is_local: this host's MQ_local takes an address, which a message gives only where "
-                      "address_api is \"address\" in the settings; use address.is_local in smtp_in_rcptto");
+        luaL_error(
+            L, "message.is_local: this host's MQ_local takes an address, which a message gives only where "
+               "address_api is \"address\" in the settings; use address.is_local in smtp_in_rcptto");
     return &m->local;
 }
 
@@ -350,9 +367,12 @@ static int l_headers(lua_State *L)
 }
 
 static const mqlua_field fields[] = {
-    {"envelope", l_envelope, l_set_envelope}, {"recipient", l_recipient, l_set_recipient},
-    {"mime", l_mime, l_set_mime},             {"is_local", l_is_local, l_set_is_local},
-    {"json", l_json, NULL},                   {NULL, NULL, NULL},
+    {"envelope", l_envelope, l_set_envelope},
+    {"recipient", l_recipient, l_set_recipient},
+    {"mime", l_mime, l_set_mime},
+    {"is_local", l_is_local, l_set_is_local},
+    {"json", l_json, NULL},
+    {NULL, NULL, NULL},
 };
 
 /* The others (tag, delay, add_header, ...) are written in Lua: lua/mq/message.lua. */

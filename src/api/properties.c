@@ -125,6 +125,6 @@ void mqlua_properties_check(lua_State *L, const char *key, int index)
     if (lua_isnil(L, index))
         return;
     for (const property *p = properties; p->name; p++)
-        if (strcmp(p->name, key) == 0)
+        if (*p->name == *key && strcmp(p->name, key) == 0)
             check_type(L, p, index);
 }

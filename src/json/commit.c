@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 
 const char mqlua_doc_deleted = 0;
+const char mqlua_doc_mark = 0;
 static const char registry_key;
 
 void mqlua_doc_push_class(lua_State *L)
@@ -23,14 +24,19 @@ void mqlua_doc_set_class(lua_State *L)
     lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
+bool mqlua_doc_is_touched(const mqlua_doc *doc)
+{
+    return doc->handed || doc->staged;
+}
+
+bool mqlua_doc_is_cached(const mqlua_doc *doc)
+{
+    return doc->cache != LUA_NOREF;
+}
+
 void mqlua_doc_push_cache(lua_State *L, const mqlua_doc *doc)
 {
-    mqlua_doc_push_class(L);
-    lua_rawgeti(L, -1, MQLUA_DOC_CACHES);
-    lua_pushlightuserdata(L, (void *)doc);
-    lua_rawget(L, -2);
-    lua_replace(L, -3);
-    lua_pop(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, doc->cache);
 }
 
 bool mqlua_doc_is_alive(const mqlua_doc *doc)
@@ -46,7 +52,7 @@ bool mqlua_doc_is_deleted(lua_State *L, int index)
 const mqlua_doc_key *mqlua_doc_find_hook(const mqlua_doc *doc, const char *key)
 {
     const mqlua_doc_key *hook = doc->hooks->keys;
-    while (hook && hook->name && strcmp(hook->name, key) != 0)
+    while (hook && hook->name && (*hook->name != *key || strcmp(hook->name, key) != 0))
         hook++;
     return hook && hook->name ? hook : NULL;
 }
@@ -86,7 +92,7 @@ bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc)
 {
     if (!mqlua_doc_is_alive(doc))
         luaL_error(L, "%s", doc->hooks->dead);
-    if (!doc->cached)
+    if (!mqlua_doc_is_touched(doc))
         return false;
     luaL_checkstack(L, 16, "too deep");
     mqlua_merge_clear(&doc->merge, true);
@@ -95,11 +101,13 @@ bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc)
     int cache = lua_gettop(L);
     lua_pushnil(L);
     while (lua_next(L, cache)) {
-        if (lua_type(L, -2) == LUA_TSTRING)
+        bool looked_at = doc->handed || !lua_istable(L, -1);
+        if (looked_at && lua_type(L, -2) == LUA_TSTRING)
             prepare_key(L, doc);
         lua_pop(L, 1);
     }
-    prepare_hooks(L, doc, cache);
+    if (doc->applied)
+        prepare_hooks(L, doc, cache);
     lua_pop(L, 1);
     if (!mqlua_merge_reserve(&doc->merge))
         luaL_error(L, "not enough memory for the message's JSON");
@@ -146,13 +154,15 @@ static void drop_scalars(lua_State *L, mqlua_doc *doc, int cache)
 void mqlua_doc_apply(lua_State *L, mqlua_doc *doc)
 {
     mqlua_merge_apply(&doc->merge);
-    if (!doc->cached)
+    doc->handed = false;
+    if (!doc->staged)
         return;
     mqlua_doc_push_cache(L, doc);
     int cache = lua_gettop(L);
     apply_hooks(L, doc, cache);
     doc->applied = 0;
     drop_scalars(L, doc, cache);
+    doc->staged = false;
     lua_pop(L, 1);
 }
 
@@ -160,20 +170,14 @@ void mqlua_doc_discard(lua_State *L, mqlua_doc *doc)
 {
     mqlua_merge_clear(&doc->merge, mqlua_doc_is_alive(doc));
     doc->applied = 0;
-    if (!doc->cached)
-        return;
-    doc->cached = false;
-    mqlua_doc_push_class(L);
-    lua_rawgeti(L, -1, MQLUA_DOC_CACHES);
-    lua_pushlightuserdata(L, doc);
-    lua_pushnil(L);
-    lua_rawset(L, -3); /* the key exists: needs no memory */
-    lua_pop(L, 2);
+    doc->handed = doc->staged = false;
+    luaL_unref(L, LUA_REGISTRYINDEX, doc->cache); /* writes to keys that exist: needs no memory */
+    doc->cache = LUA_NOREF;
 }
 
 void mqlua_doc_refresh(lua_State *L, mqlua_doc *doc, const char *key)
 {
-    if (!doc->cached)
+    if (!mqlua_doc_is_cached(doc))
         return;
     luaL_checkstack(L, 4, "too deep");
     mqlua_doc_push_cache(L, doc);

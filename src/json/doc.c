@@ -9,20 +9,14 @@
 /* The metatable of the proxy holds the userdata of the document here. */
 enum { SELF = 1 };
 
-/* The document of the proxy at index if it is one. Needs 4 places on the stack; pushes nothing. */
+/* The document of the proxy at index if it is one. Needs 2 places on the stack; pushes nothing. */
 static mqlua_doc *self_at(lua_State *L, int index)
 {
     if (!lua_istable(L, index) || !lua_getmetatable(L, index))
         return NULL;
     lua_rawgeti(L, -1, SELF);
-    mqlua_doc *doc = lua_touserdata(L, -1);
-    bool ours = lua_type(L, -1) == LUA_TUSERDATA && lua_getmetatable(L, -1);
-    if (ours) {
-        mqlua_doc_push_class(L);
-        lua_rawgeti(L, -1, MQLUA_DOC_META);
-        ours = lua_rawequal(L, -1, -3);
-        lua_pop(L, 3);
-    }
+    mqlua_doc *doc = lua_type(L, -1) == LUA_TUSERDATA ? lua_touserdata(L, -1) : NULL;
+    bool ours = doc && lua_objlen(L, -1) == sizeof *doc && doc->mark == &mqlua_doc_mark;
     lua_pop(L, 2);
     return ours ? doc : NULL;
 }
@@ -48,31 +42,28 @@ static mqlua_doc *check_self(lua_State *L)
 /* Pushes the cache; it is made when first needed. */
 static void push_cache(lua_State *L, mqlua_doc *doc)
 {
-    if (!doc->cached) {
-        mqlua_doc_push_class(L);
-        lua_rawgeti(L, -1, MQLUA_DOC_CACHES);
-        lua_pushlightuserdata(L, doc);
-        lua_createtable(L, 0, 4);
-        lua_rawset(L, -3);
-        lua_pop(L, 2);
-        doc->cached = true;
+    if (mqlua_doc_is_cached(doc)) {
+        mqlua_doc_push_cache(L, doc);
+        return;
     }
-    mqlua_doc_push_cache(L, doc);
+    lua_createtable(L, 0, 4);
+    lua_pushvalue(L, -1);
+    doc->cache = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
 /* Pushes the cached value of the key at index, if there is one; nil when it was deleted. */
 static bool push_cached(lua_State *L, mqlua_doc *doc, int key)
 {
-    if (!doc->cached)
+    if (!mqlua_doc_is_cached(doc))
         return false;
-    push_cache(L, doc);
+    mqlua_doc_push_cache(L, doc);
     lua_pushvalue(L, key);
     lua_rawget(L, -2);
-    lua_remove(L, -2);
     if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
+        lua_pop(L, 2);
         return false;
     }
+    lua_remove(L, -2);
     if (mqlua_doc_is_deleted(L, -1)) {
         lua_pop(L, 1);
         lua_pushnil(L);
@@ -105,6 +96,7 @@ static void push_member(lua_State *L, mqlua_doc *doc, int key, void *node)
     mqlua_value_push(L, doc->merge.tree, node, &MQLUA_PATH_KEY(&root, lua_tostring(L, key)));
     lua_pushvalue(L, -1);
     keep(L, doc, key);
+    doc->handed = true;
 }
 
 static int l_index(lua_State *L)
@@ -113,8 +105,10 @@ static int l_index(lua_State *L)
     size_t size;
     if (lua_type(L, 2) != LUA_TSTRING)
         return 0;
-    if (push_cached(L, doc, 2))
+    if (push_cached(L, doc, 2)) {
+        doc->handed = doc->handed || lua_istable(L, -1);
         return 1;
+    }
     const char *key = lua_tolstring(L, 2, &size);
     const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
     void *node;
@@ -150,7 +144,9 @@ static int l_newindex(lua_State *L)
         lua_pushvalue(L, 3);
     else
         mqlua_value_copy(L, 3, &MQLUA_PATH_KEY(&root, key));
+    doc->handed = doc->handed || lua_istable(L, -1);
     keep(L, doc, 2);
+    doc->staged = true;
     return 0;
 }
 
@@ -185,8 +181,8 @@ static int push_keys(lua_State *L, mqlua_doc *doc)
         lua_pushstring(L, iter.key);
         list_key(L, list, &count);
     }
-    if (doc->cached) {
-        push_cache(L, doc);
+    if (mqlua_doc_is_cached(doc)) {
+        mqlua_doc_push_cache(L, doc);
         lua_pushnil(L);
         while (lua_next(L, -2)) {
             lua_pop(L, 1);
@@ -306,8 +302,6 @@ void mqlua_doc_open(lua_State *L)
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_rawseti(L, -2, MQLUA_DOC_META);
-    lua_newtable(L);
-    lua_rawseti(L, -2, MQLUA_DOC_CACHES);
     mqlua_doc_set_class(L);
 }
 
@@ -322,7 +316,9 @@ mqlua_doc *mqlua_doc_push(lua_State *L, const mqlua_tree *tree, void *root, mqlu
     lua_newtable(L);
     lua_createtable(L, SELF, 4);
     mqlua_doc *doc = lua_newuserdata(L, sizeof(*doc));
-    *doc = (mqlua_doc){.merge = {.tree = tree},
+    *doc = (mqlua_doc){.mark = &mqlua_doc_mark,
+                       .cache = LUA_NOREF,
+                       .merge = {.tree = tree},
                        .root = root,
                        .slot = slot,
                        .serial = slot->serial,

@@ -3,6 +3,8 @@
 
 /*
  * A staged document: the host's JSON object as a Lua table that is read when asked for and written on commit.
+ * Nested tables are looked at by a commit only when one was read since the last commit: a script that keeps one
+ * across commits has to read it again before it changes it.
  *
  * To scripts it is an empty table with a metatable. Scalars come from the tree at each access. A nested
  * object or array becomes a real Lua table at the first access, kept by the document; what is assigned is
@@ -51,6 +53,9 @@ mqlua_doc *mqlua_doc_push(lua_State *L, const mqlua_tree *tree, void *root, mqlu
 /* The document at index, or NULL when it is something else. Whether it is alive is not looked at. Never
  * raises. */
 mqlua_doc *mqlua_doc_test(lua_State *L, int index);
+
+/* Whether there is anything for a commit to look at: a nested table was read, or a key assigned. */
+bool mqlua_doc_is_touched(const mqlua_doc *doc);
 
 /* First phase of a commit: compares what was read or written with the tree, and does all that can fail. True:
  * there is something to apply. From here to mqlua_doc_apply or mqlua_doc_discard no Lua may run (new members

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The functions that the host calls. The host gives them a context and nothing of ours before there is one, so
- * the plugin hangs from one pointer here: the only mutable global, set by mq_version before any other thread.
+ * The functions that the host calls. The host gives them a context and nothing of ours before there is one,
+ * so the plugin hangs from one pointer here: the only mutable global, set by mq_version before any other
+ * thread.
  */
 
 #include "plugin/adopt.h"
@@ -13,12 +14,13 @@
 
 static mqlua_plugin *plugin;
 
-/* What no handler wants and nobody has to keep an eye on costs this and no more. */
-static mqlua_worker *wanting(MQ_Context *context, mqlua_event event)
+/* The worker, when it has to look at the event. What no handler wants and nobody has to keep an eye on costs
+ * this and no more: it is inside each exported function, in front of everything else. */
+static inline mqlua_worker *wanting(MQ_Context *context, mqlua_event event)
 {
     if (!plugin || plugin->passive)
         return NULL;
-    mqlua_worker *worker = mqlua_worker_of(plugin, context);
+    mqlua_worker *worker = plugin->symbols.context_data(context);
     if (!worker)
         return NULL;
     if (mqlua_adopt_is_due(worker))
@@ -26,11 +28,9 @@ static mqlua_worker *wanting(MQ_Context *context, mqlua_event event)
     return worker->wanted & MQLUA_BIT(event) ? worker : NULL;
 }
 
-static bool incoming(MQ_Context *context, MQ_Connection *connection, mqlua_event event, const mqlua_arguments *arguments)
+static bool incoming(mqlua_worker *worker, MQ_Connection *connection, mqlua_event event,
+                     const mqlua_arguments *arguments)
 {
-    mqlua_worker *worker = wanting(context, event);
-    if (!worker)
-        return false;
     mqlua_peer *peer = mqlua_peer_get(worker, connection);
     if (!peer)
         return false;
@@ -38,11 +38,10 @@ static bool incoming(MQ_Context *context, MQ_Connection *connection, mqlua_event
     return mqlua_run_event(worker, event, connection, peer, arguments);
 }
 
-static bool outgoing(MQ_Context *context, MQ_Connection *connection, mqlua_event event, MQ_Message *message)
+static bool outgoing(mqlua_worker *worker, MQ_Connection *connection, mqlua_event event, MQ_Message *message)
 {
-    mqlua_worker *worker = wanting(context, event);
     mqlua_arguments arguments = {.message = message};
-    return worker && worker->state && mqlua_run_event(worker, event, connection, NULL, &arguments);
+    return worker->state && mqlua_run_event(worker, event, connection, NULL, &arguments);
 }
 
 EXPORT int mq_version(void);
@@ -104,49 +103,63 @@ void mq_context_cleanup(MQ_Context *context)
         end_plugin();
 }
 
-/* A pointer that connects is a new connection: whatever is known under it was closed without our being told. */
+/* A pointer that connects is a new connection: whatever is known under it was closed without our being told.
+ */
 bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
 {
     mqlua_worker *worker = wanting(context, MQLUA_IN_CONNECT);
-    mqlua_peer *stale = worker ? mqlua_peer_find(worker, connection) : NULL;
+    if (!worker)
+        return false;
+    mqlua_peer *stale = mqlua_peer_find(worker, connection);
     if (stale)
         mqlua_peer_close(worker, stale);
-    return incoming(context, connection, MQLUA_IN_CONNECT, &(mqlua_arguments){0});
+    /* That may have been the only reason to look at the event. */
+    return worker->wanted & MQLUA_BIT(MQLUA_IN_CONNECT) &&
+           incoming(worker, connection, MQLUA_IN_CONNECT, &(mqlua_arguments){0});
 }
 
 bool mq_smtp_in_secure(MQ_Context *context, MQ_Connection *connection)
 {
-    return incoming(context, connection, MQLUA_IN_SECURE, &(mqlua_arguments){0});
+    mqlua_worker *worker = wanting(context, MQLUA_IN_SECURE);
+    return worker && incoming(worker, connection, MQLUA_IN_SECURE, &(mqlua_arguments){0});
 }
 
 #ifndef MQLUA_WITHOUT_AUTHENTICATE
-bool mq_smtp_in_authenticate(MQ_Context *context, MQ_Connection *connection, const char *login, size_t loginsize,
-                             const char *passwd, size_t passwdsize)
+bool mq_smtp_in_authenticate(MQ_Context *context, MQ_Connection *connection, const char *login,
+                             size_t loginsize, const char *passwd, size_t passwdsize)
 {
-    mqlua_arguments arguments = {
-        .login = login, .login_size = loginsize, .password = passwd, .password_size = passwdsize};
-    return incoming(context, connection, MQLUA_IN_AUTHENTICATE, &arguments);
+    mqlua_worker *worker = wanting(context, MQLUA_IN_AUTHENTICATE);
+    return worker && incoming(worker, connection, MQLUA_IN_AUTHENTICATE,
+                              &(mqlua_arguments){.login = login,
+                                                 .login_size = loginsize,
+                                                 .password = passwd,
+                                                 .password_size = passwdsize});
 }
 #endif
 
 bool mq_smtp_in_mailfrom(MQ_Context *context, MQ_Connection *connection, MQ_Address *envelope)
 {
-    return incoming(context, connection, MQLUA_IN_MAILFROM, &(mqlua_arguments){.address = envelope});
+    mqlua_worker *worker = wanting(context, MQLUA_IN_MAILFROM);
+    return worker && incoming(worker, connection, MQLUA_IN_MAILFROM, &(mqlua_arguments){.address = envelope});
 }
 
 bool mq_smtp_in_rcptto(MQ_Context *context, MQ_Connection *connection, MQ_Address *address)
 {
-    return incoming(context, connection, MQLUA_IN_RCPTTO, &(mqlua_arguments){.address = address});
+    mqlua_worker *worker = wanting(context, MQLUA_IN_RCPTTO);
+    return worker && incoming(worker, connection, MQLUA_IN_RCPTTO, &(mqlua_arguments){.address = address});
 }
 
 bool mq_smtp_in_data(MQ_Context *context, MQ_Connection *connection, const char *mime, size_t size)
 {
-    return incoming(context, connection, MQLUA_IN_DATA, &(mqlua_arguments){.bytes = mime, .bytes_size = size});
+    mqlua_worker *worker = wanting(context, MQLUA_IN_DATA);
+    return worker &&
+           incoming(worker, connection, MQLUA_IN_DATA, &(mqlua_arguments){.bytes = mime, .bytes_size = size});
 }
 
 bool mq_smtp_in_message(MQ_Context *context, MQ_Connection *connection, MQ_Message *message)
 {
-    return incoming(context, connection, MQLUA_IN_MESSAGE, &(mqlua_arguments){.message = message});
+    mqlua_worker *worker = wanting(context, MQLUA_IN_MESSAGE);
+    return worker && incoming(worker, connection, MQLUA_IN_MESSAGE, &(mqlua_arguments){.message = message});
 }
 
 bool mq_smtp_in_close(MQ_Context *context, MQ_Connection *connection)
@@ -160,11 +173,14 @@ bool mq_smtp_in_close(MQ_Context *context, MQ_Connection *connection)
 
 bool mq_smtp_out_data(MQ_Context *context, MQ_Connection *connection, MQ_Message *message)
 {
-    return outgoing(context, connection, MQLUA_OUT_DATA, message);
+    mqlua_worker *worker = wanting(context, MQLUA_OUT_DATA);
+    return worker && outgoing(worker, connection, MQLUA_OUT_DATA, message);
 }
 
 bool mq_smtp_out_sent(MQ_Context *context, MQ_Connection *connection, MQ_Message *message)
 {
-    outgoing(context, connection, MQLUA_OUT_SENT, message);
+    mqlua_worker *worker = wanting(context, MQLUA_OUT_SENT);
+    if (worker)
+        outgoing(worker, connection, MQLUA_OUT_SENT, message);
     return false;
 }

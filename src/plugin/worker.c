@@ -77,8 +77,8 @@ mqlua_peer *mqlua_peer_get(mqlua_worker *worker, MQ_Connection *host)
     if (peer || !(peer = peer_new(worker, host)))
         return peer;
     mqlua_connection_init(&peer->connection, peer->state ? &peer->state->env : NULL, host, false);
-    snprintf(peer->connection.id, sizeof peer->connection.id, "%x-%llx", (unsigned)worker->number,
-             (unsigned long long)++worker->connections);
+    peer->connection.worker = (unsigned)worker->number;
+    peer->connection.number = ++worker->connections;
     if (peer->state)
         peer->state->users++;
     mqlua_worker_update_wanted(worker);

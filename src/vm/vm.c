@@ -316,12 +316,11 @@ static char *error_text(const mqlua_vm *vm, int status, bool expired)
 
 static int call_protected(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
 {
-    protected_call call = {function, ud};
     mqlua_task *current = vm->current;
     vm->current = NULL; /* what runs here is no task: it cannot wait */
     int top = lua_gettop(vm->L);
     mqlua_vm_enter(vm);
-    int status = lua_cpcall(vm->L, run_protected, &call);
+    int status = lua_cpcall(vm->L, function, ud);
     bool expired = vm->expired;
     mqlua_vm_leave(vm);
     vm->current = current;
@@ -333,10 +332,15 @@ static int call_protected(mqlua_vm *vm, lua_CFunction function, void *ud, char *
 
 int mqlua_vm_call(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
 {
-    return call_protected(vm, function, ud, error);
+    return call_protected(vm, run_protected, &(protected_call){function, ud}, error);
 }
 
 int mqlua_vm_setup(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
+{
+    return mqlua_vm_store(vm, run_protected, &(protected_call){function, ud}, error);
+}
+
+int mqlua_vm_store(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
 {
     double budget = vm->limits.budget;
     vm->limits.budget = 0;

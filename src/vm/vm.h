@@ -67,6 +67,9 @@ int mqlua_vm_call(mqlua_vm *vm, lua_CFunction function, void *ud, char **error);
  * is off and the memory cap is exceeded by a reserve at most. */
 int mqlua_vm_setup(mqlua_vm *vm, lua_CFunction function, void *ud, char **error);
 
+/* As mqlua_vm_setup, for what is done at every message: an error has no traceback, which would only name C functions. */
+int mqlua_vm_store(mqlua_vm *vm, lua_CFunction function, void *ud, char **error);
+
 /* Counts work that C does for a script (steps: roughly one per byte or element looked at) against the
  * run-time budget. Raises when it is spent. To be called from inside Lua only. */
 void mqlua_vm_charge(lua_State *L, size_t steps);

@@ -342,6 +342,28 @@ static void test_identity(void **state)
     fixture_stop(&f);
 }
 
+/* What a commit has nothing to look at for costs nothing; nested tables count from one read to the next commit. */
+static void test_touched(void **state)
+{
+    fixture f;
+    fixture_start(&f, library, message, NULL, NULL);
+    fixture_run(&f, "local read = json.pool, json.recipient");
+    assert_false(mqlua_doc_is_touched(f.doc));
+    fixture_run(&f, "kept = json.tags; kept[1] = 'first'");
+    assert_true(mqlua_doc_is_touched(f.doc));
+    fixture_commit(&f);
+    assert_false(mqlua_doc_is_touched(f.doc));
+    fixture_run(&f, "json.pool = 'other'; kept[1] = 'unseen'");
+    assert_true(mqlua_doc_is_touched(f.doc));
+    fixture_commit(&f);
+    assert_non_null(strstr(fixture_text(&f), "\"first\""));
+    assert_non_null(strstr(fixture_text(&f), "\"other\""));
+    fixture_run(&f, "assert(json.tags == kept); kept[1] = 'seen'");
+    fixture_commit(&f);
+    assert_non_null(strstr(fixture_text(&f), "\"seen\""));
+    fixture_stop(&f);
+}
+
 /* An old json-c cannot shorten arrays: then they are replaced. */
 static void test_without_cut(void **state)
 {
@@ -656,6 +678,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reading),
         cmocka_unit_test(test_reading_changes_nothing),
+        cmocka_unit_test(test_touched),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_writing),
         cmocka_unit_test(test_numbers),
