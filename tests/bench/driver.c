@@ -15,248 +15,22 @@
  * client sends. All results are lines "NAME NUMBER..." on standard output.
  */
 
-#include "mailerq.h"
-#include <arpa/inet.h>
+#include "bench_host.h"
 #include <dlfcn.h>
-#include <libfastjson/json.h>
 #include <malloc.h>
-#include <math.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 #include <valgrind/callgrind.h>
 
-struct MQ_Context {
-    void *data;
-};
+enum { SESSIONS = 64 };
 
-struct MQ_Connection {
-    void *data;
-    bool paused, authenticated;
-};
-
-struct MQ_Address {
-    const char *email;
-};
-
-struct MQ_Message {
-    struct fjson_object *json;
-    MQ_Address envelope, recipient;
-};
-
-struct MQ_Timer {
-    double due; /* seconds; 0: not armed */
-    void (*callback)(void *data);
-    void *data;
-};
-
-struct MQ_IOWatcher {
-    int fd; /* -1: free */
-    int events;
-    void (*callback)(MQ_IOWatcher *watcher, int fd, int events, void *data);
-    void *data;
-};
-
-enum { TIMERS = 64, WATCHES = 16, SESSIONS = 64 };
-
-static MQ_Timer timers[TIMERS];
-static MQ_IOWatcher watches[WATCHES];
 static MQ_Context context;
-static int client_fd; /* of every connection */
 
 static void fail(const char *what, const char *which)
 {
     fprintf(stderr, "bench_driver: %s %s\n", what, which ? which : "");
     exit(2);
-}
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
-/* ---- what a host provides ---- */
-
-void MQ_continue(MQ_Connection *connection)
-{
-    connection->paused = false;
-}
-
-void MQ_complete(MQ_Connection *connection)
-{
-    connection->paused = false;
-}
-
-void MQ_retry(MQ_Connection *connection)
-{
-    connection->paused = false;
-}
-
-void *MQ_contextData(MQ_Context *c)
-{
-    return c->data;
-}
-
-void MQ_setContextData(MQ_Context *c, void *value)
-{
-    c->data = value;
-}
-
-MQ_IOWatcher *MQ_ioWatch(MQ_Context *c, int fd, int events,
-                         void (*callback)(MQ_IOWatcher *, int, int, void *), void *data)
-{
-    for (int i = 0; i < WATCHES; i++) {
-        if (watches[i].fd >= 0)
-            continue;
-        watches[i] = (MQ_IOWatcher){fd, events, callback, data};
-        return &watches[i];
-    }
-    return NULL;
-}
-
-void MQ_ioUnwatch(MQ_IOWatcher *watcher)
-{
-    watcher->fd = -1;
-}
-
-MQ_Timer *MQ_startTimer(MQ_Context *c, float timeout, void (*callback)(void *), void *data)
-{
-    for (int i = 0; i < TIMERS; i++) {
-        if (timers[i].due != 0)
-            continue;
-        timers[i] = (MQ_Timer){now() + (double)timeout, callback, data};
-        return &timers[i];
-    }
-    return NULL;
-}
-
-void MQ_stopTimer(MQ_Timer *timer)
-{
-    timer->due = 0;
-}
-
-int MQ_fileDescriptor(MQ_Connection *connection)
-{
-    return client_fd;
-}
-
-size_t MQ_send(MQ_Connection *connection, const void *buffer, size_t size)
-{
-    return size;
-}
-
-bool MQ_authenticated(MQ_Connection *connection)
-{
-    return connection->authenticated;
-}
-
-void MQ_setAuthenticated(MQ_Connection *connection, bool authenticated)
-{
-    connection->authenticated = authenticated;
-}
-
-bool MQ_secure(MQ_Connection *connection)
-{
-    return false;
-}
-
-void *MQ_connectionData(MQ_Connection *connection)
-{
-    return connection->data;
-}
-
-void MQ_setConnectionData(MQ_Connection *connection, void *data)
-{
-    connection->data = data;
-}
-
-static const char *text_of(struct fjson_object *json, const char *key)
-{
-    struct fjson_object *value;
-    return fjson_object_object_get_ex(json, key, &value) ? fjson_object_get_string(value) : NULL;
-}
-
-static void set_text(MQ_Message *message, const char *key, const char *text, size_t size)
-{
-    fjson_object_object_add(message->json, key, fjson_object_new_string_len(text, (int)size));
-}
-
-struct fjson_object *MQ_json(MQ_Message *message)
-{
-    return message->json;
-}
-
-MQ_Address *MQ_envelope(MQ_Message *message)
-{
-    message->envelope.email = text_of(message->json, "envelope");
-    return &message->envelope;
-}
-
-MQ_Address *MQ_recipient(MQ_Message *message)
-{
-    message->recipient.email = text_of(message->json, "recipient");
-    return &message->recipient;
-}
-
-const char *MQ_mime(MQ_Message *message)
-{
-    return text_of(message->json, "mime");
-}
-
-void MQ_setEnvelope(MQ_Message *message, const char *envelope, size_t size)
-{
-    set_text(message, "envelope", envelope, size);
-}
-
-void MQ_setRecipient(MQ_Message *message, const char *recipient, size_t size)
-{
-    set_text(message, "recipient", recipient, size);
-}
-
-void MQ_setMime(MQ_Message *message, const char *mime, size_t size)
-{
-    set_text(message, "mime", mime, size);
-}
-
-const char *MQ_email(MQ_Address *address)
-{
-    return address->email;
-}
-
-void MQ_log(int priority, const char *message)
-{
-    if (priority <= MQ_WARN)
-        fprintf(stderr, "%s\n", message);
-}
-
-/* One turn of the loop: waits for the first timer or descriptor and calls back. */
-static void turn(void)
-{
-    struct pollfd fds[WATCHES];
-    double first = INFINITY;
-    for (int i = 0; i < TIMERS; i++)
-        if (timers[i].due != 0 && timers[i].due < first)
-            first = timers[i].due;
-    for (int i = 0; i < WATCHES; i++)
-        fds[i] = (struct pollfd){.fd = watches[i].fd, .events = POLLIN};
-    double wait = first - now();
-    poll(fds, WATCHES, isinf(wait) ? 1000 : wait > 0 ? (int)(wait * 1000) + 1 : 0);
-    for (int i = 0; i < WATCHES; i++)
-        if (fds[i].fd >= 0 && fds[i].revents && watches[i].fd == fds[i].fd)
-            watches[i].callback(&watches[i], fds[i].fd, MQ_READ, watches[i].data);
-    double at = now();
-    for (int i = 0; i < TIMERS; i++) {
-        if (timers[i].due == 0 || timers[i].due > at)
-            continue;
-        timers[i].due = 0;
-        timers[i].callback(timers[i].data);
-    }
 }
 
 /* ---- the plugin and its sessions ---- */
@@ -313,8 +87,6 @@ static void call_if_there(const char *name, bool in_context)
 
 static void load(const char *path)
 {
-    for (int i = 0; i < WATCHES; i++)
-        watches[i].fd = -1;
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         fail("cannot load", dlerror());
@@ -352,10 +124,11 @@ static session session_read(const char *path)
 {
     session s = {.text = read_text(path)};
     s.json = fjson_tokener_parse(s.text);
-    if (!s.json || !text_of(s.json, "envelope") || !text_of(s.json, "recipient") || !text_of(s.json, "mime"))
+    if (!s.json || !bench_host_text(s.json, "envelope") || !bench_host_text(s.json, "recipient") ||
+        !bench_host_text(s.json, "mime"))
         fail("no message with envelope, recipient and mime:", path);
-    s.envelope = strdup(text_of(s.json, "envelope"));
-    s.recipient = strdup(text_of(s.json, "recipient"));
+    s.envelope = strdup(bench_host_text(s.json, "envelope"));
+    s.recipient = strdup(bench_host_text(s.json, "recipient"));
     return s;
 }
 
@@ -395,7 +168,7 @@ static void call_and_wait(enum event event, MQ_Connection *connection, session *
     connection->paused = true;
     connection->paused = call(event, connection, s) && connection->paused;
     while (connection->paused)
-        turn();
+        bench_host_turn();
 }
 
 /* ---- commands ---- */
@@ -441,13 +214,13 @@ static void time_message(int warm, int count, session *s, char **keys)
         call_and_wait((enum event)event, &connection, s);
     CALLGRIND_ZERO_STATS;
     for (int i = 0; i < warm + count; i++) {
-        double begun = now();
+        double begun = bench_host_now();
         if (i >= warm)
             CALLGRIND_TOGGLE_COLLECT;
         call_and_wait(MESSAGE, &connection, s);
         if (i >= warm)
             CALLGRIND_TOGGLE_COLLECT;
-        double ended = now();
+        double ended = bench_host_now();
         for (int k = 0; keys[k] && k < 16; k++) {
             fjson_object_object_del(s->json, keys[k]);
             if (before[k])
@@ -490,40 +263,27 @@ static void measure_parked(int count, session *s)
         fail("no memory", NULL);
     for (int i = 0; i < count; i++)
         call_and_wait(CONNECT, &connections[i], s);
-    double before = in_use(), begun = now();
+    double before = in_use(), begun = bench_host_now();
     for (int i = 0; i < count; i++) {
         connections[i].paused = true;
         connections[i].paused = call(MAILFROM, &connections[i], s) && connections[i].paused;
         waiting += connections[i].paused;
     }
-    printf("parked %d\nbytes %.1f\npark %.6f\n", waiting, (in_use() - before) / count, now() - begun);
+    printf("parked %d\nbytes %.1f\npark %.6f\n", waiting, (in_use() - before) / count,
+           bench_host_now() - begun);
     double first = 0;
     for (int left = waiting; left;) {
-        turn();
+        double woke = bench_host_turn();
         left = 0;
         for (int i = 0; i < count; i++)
             left += connections[i].paused;
         if (!first && left < waiting)
-            first = now();
+            first = woke;
     }
-    printf("resume %.6f\n", now() - first);
+    printf("resume %.6f\n", bench_host_now() - first);
     for (int i = 0; i < count; i++)
         call_and_wait(CLOSE, &connections[i], s);
     free(connections);
-}
-
-/* The address of every connection: a pair of sockets on the loopback device. */
-static void connect_client(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM, 0), other = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 1) != 0 ||
-        getsockname(listener, (struct sockaddr *)&address, &size) != 0 ||
-        connect(other, (struct sockaddr *)&address, size) != 0 ||
-        (client_fd = accept(listener, NULL, NULL)) < 0)
-        fail("no socket", NULL);
-    close(listener);
 }
 
 static int number(const char *text)
@@ -543,7 +303,8 @@ int main(int count, char **arguments)
     int first = warm ? 5 : 4;
     if (count <= first)
         fail("usage: events|message|memory|parked PLUGIN [WARM] COUNT SESSION...", NULL);
-    connect_client();
+    if (!bench_host_open())
+        fail("no socket", NULL);
     load(arguments[2]);
     for (int i = first; i < count && kinds < SESSIONS && (i == first || strcmp(command, "events") == 0); i++)
         sessions[kinds++] = session_read(arguments[i]);

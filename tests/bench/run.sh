@@ -3,6 +3,7 @@
 # C plugin, no plugin, Postfix's smtp-sink, Haraka 3 and lua-cjson. Ends with a table; the exit status says whether all hold.
 #
 #   tests/bench/run.sh [--policy DIR/policy.lua] [--mail FILE.json] [--only ROW...] [--rounds N] ...    (--help lists all)
+#   tests/bench/run.sh scale [NAME...]          how cost and memory grow: draws the plots of docs/PERFORMANCE.md again
 set -eu
 cd "$(dirname "$0")/../.."
 bash tests/install.sh build bench
@@ -11,4 +12,9 @@ mkdir -p build
   tail -n 40 build/bench-build.log
   exit 2
 }
-exec /usr/bin/python3 tests/bench/run.py "$@"
+script=run
+if [ "${1:-}" = scale ]; then
+  script=scale
+  shift
+fi
+exec /usr/bin/python3 "tests/bench/$script.py" "$@"
