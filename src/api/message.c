@@ -159,6 +159,16 @@ static void drop(mqlua_message *m, int *reference)
     *reference = LUA_NOREF;
 }
 
+static void end_document(mqlua_message *m)
+{
+    lua_State *L = mqlua_vm_state(m->env->vm);
+    if (m->document == LUA_NOREF)
+        return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
+    mqlua_doc_end(L, mqlua_doc_test(L, -1));
+    lua_pop(L, 1);
+}
+
 void mqlua_message_end(mqlua_message *m)
 {
     if (!m->host)
@@ -166,6 +176,7 @@ void mqlua_message_end(mqlua_message *m)
     m->slot.serial++;
     m->mime_slot.serial++;
     m->local.slot.serial++;
+    end_document(m);
     drop(m, &m->object);
     drop(m, &m->document);
     m->host = NULL;

@@ -41,7 +41,7 @@ void mqlua_doc_push_cache(lua_State *L, const mqlua_doc *doc)
 
 bool mqlua_doc_is_alive(const mqlua_doc *doc)
 {
-    return doc->slot->serial == doc->serial;
+    return doc->slot && doc->slot->serial == doc->serial;
 }
 
 bool mqlua_doc_is_deleted(lua_State *L, int index)
@@ -173,6 +173,12 @@ void mqlua_doc_discard(lua_State *L, mqlua_doc *doc)
     doc->handed = doc->staged = false;
     luaL_unref(L, LUA_REGISTRYINDEX, doc->cache); /* writes to keys that exist: needs no memory */
     doc->cache = LUA_NOREF;
+}
+
+void mqlua_doc_end(lua_State *L, mqlua_doc *doc)
+{
+    doc->slot = NULL;
+    mqlua_doc_discard(L, doc);
 }
 
 void mqlua_doc_refresh(lua_State *L, mqlua_doc *doc, const char *key)

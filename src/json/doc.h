@@ -70,9 +70,12 @@ bool mqlua_doc_differs(const mqlua_doc *doc);
 /* Second phase. Never raises; needs 8 free places on the stack. The document can be used on. */
 void mqlua_doc_apply(lua_State *L, mqlua_doc *doc);
 
-/* Drops everything staged and every Lua table read so far. Never raises; also right for a dead slot. To be
- * called when the message ends, too: then nothing is kept for it any more. */
+/* Drops everything staged and every Lua table read so far. Never raises; also right for a dead slot. */
 void mqlua_doc_discard(lua_State *L, mqlua_doc *doc);
+
+/* The same when the slot has ended, which is not looked at from here on: the state may be freed by another thread than that
+ * of the slot. */
+void mqlua_doc_end(lua_State *L, mqlua_doc *doc);
 
 /* The host has another value for key now: what was read of it, or staged, is dropped. Raises on lack of
  * memory. */
