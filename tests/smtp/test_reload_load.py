@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from mqlua import Client, Host, wait_until
+from mqlua import BUILD, Client, Host, wait_until
 
 CHANGES = int(os.environ.get("MQLUA_CHANGES", "200"))
 SEED = int(os.environ.get("MQLUA_SEED", "0")) or random.randrange(1, 1 << 31)
@@ -145,7 +145,8 @@ def test_changes_under_full_load(tmp_path):
     assert len(checker.versions) > good / 2  # the load met most of them
     print(f"{CHANGES} changes, {checker.count} messages, {len(checker.hashes)} generations, "
           f"memory {after_ten} KB after ten, {at_end} KB at the end")
-    assert at_end < after_ten * 1.1
+    if BUILD.name == "release":  # sanitizers keep freed memory
+        assert at_end < after_ten * 1.1
 
 
 # ---- killed at any moment ----
