@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vm/copy.h"
+#include "vm/internal.h"
 #include "vm/refs.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ typedef struct walk {
     int depth;
     char path[100];
     size_t path_size;
-    char **error;
+    char *error; /* of to */
 } walk;
 
 static void leave_out(walk *w, int index)
@@ -149,18 +150,22 @@ static int copy_out(lua_State *from)
     walk *w = lua_touserdata(from, 1);
     w->from = from;
     luaL_checkstack(from, DEPTH * 2 + 20, NULL);
-    w->failed = mqlua_vm_setup(w->target, copy_into, w, w->error) != 0;
+    w->failed = mqlua_vm_setup(w->target, copy_into, w, &w->error) != 0;
     return 0;
 }
 
 bool mqlua_copy_reference(mqlua_copy *copy, mqlua_vm *from, int reference, mqlua_vm *to, int *copied,
                           char **error)
 {
-    walk w = {.copy = copy, .target = to, .reference = reference, .copied = LUA_NOREF, .error = error};
+    walk w = {.copy = copy, .target = to, .reference = reference, .copied = LUA_NOREF};
     copy->path[0] = '\0';
     copy->type = NULL;
-    *error = NULL;
-    bool good = mqlua_vm_setup(from, copy_out, &w, error) == 0 && !w.failed;
+    bool good = mqlua_vm_setup(from, copy_out, &w, error) == 0;
+    if (good && w.failed) {
+        *error = w.error;
+        good = false;
+        mqlua_vm_relieve(to); /* of what was copied until then */
+    }
     *copied = good ? w.copied : LUA_NOREF;
     return good;
 }
