@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The inside of a vm, shared by vm.c, task.c, coroutine.c and sandbox.c only. */
+/* The inside of a vm, shared by its files only. */
 
 #include "vm/task.h"
 #include "vm/vm.h"
