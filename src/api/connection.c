@@ -113,6 +113,7 @@ void mqlua_connection_forget(mqlua_connection *c)
 
 void mqlua_connection_end(mqlua_connection *c)
 {
+    mqlua_tasks_cancel_jobs(&c->jobs); /* smtp_in_close may have spawned some */
     mqlua_transaction_end(c);
     mqlua_connection_forget(c);
     free(c->login);

@@ -320,10 +320,8 @@ bool mqlua_worker_free(mqlua_worker *worker)
     /* No hand-backs from here on: the host is going down with whatever is paused. */
     while (worker->runs)
         mqlua_run_abandon(worker->runs);
-    while (worker->peers) {
-        mqlua_tasks_cancel_jobs(&worker->peers->connection.jobs);
+    while (worker->peers)
         mqlua_peer_free(worker, worker->peers);
-    }
     mqlua_threads_detach(plugin->proto.threads, worker->loop);
     mqlua_adopt_end(worker);
     mqlua_loop_free(worker->loop);

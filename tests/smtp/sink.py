@@ -116,7 +116,10 @@ class Sink:
         with self._lock:
             sockets = list(self._open)
         for one in sockets:
-            one.shutdown(socket.SHUT_RDWR)
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it has ended meanwhile
 
     @property
     def target(self):

@@ -247,6 +247,19 @@ def test_connection_spawn_dies_with_the_connection(probe):
     assert trial.wait_shown() == [["end"]]
 
 
+def test_connection_spawn_at_close_dies_with_it():
+    policy = """
+    mq.on("smtp_in_close", function(connection)
+      connection:spawn(function() mq.sleep(0.05) mq.log.info("<must not happen>") end)
+    end)
+    mq.on("smtp_in_connect", function() mq.after(0.1, function() mq.log.info("<end>") end) end)"""
+    with Host(policy=policy, knobs={"disconnect": "close-during-pause"}) as host:
+        for _ in range(3):
+            host.send()
+        host.wait_stderr("<end>", 3)
+    assert "must not happen" not in host.stderr
+
+
 # ---- the client leaves ----
 
 LEAVE = """
