@@ -89,7 +89,8 @@ static enum host_proxy_status parse_binary(const unsigned char *bytes, size_t si
     bool local = (bytes[12] & 15) == 0;
     unsigned family = bytes[13];
     size_t octets = family == 0x11 ? 4 : family == 0x21 ? 16 : 0;
-    if ((family >> 4) > 3 || (family & 15) > 2 || (!local && length < 2 * octets + 4 && octets))
+    if (16 + length > HOST_PROXY_MAX || (family >> 4) > 3 || (family & 15) > 2 ||
+        (!local && length < 2 * octets + 4 && octets))
         return HOST_PROXY_BAD;
     if (size < 16 + length)
         return HOST_PROXY_MORE;

@@ -16,7 +16,8 @@ enum host_proxy_status {
     HOST_PROXY_BAD, /* no header at all, or a malformed one: close the connection */
 };
 
-enum { HOST_PROXY_MAX = 16 + 65535, HOST_PROXY_TEXT_MAX = 107 };
+/* Version 2 has room for extensions; balancers send some hundred bytes of them. */
+enum { HOST_PROXY_MAX = 2048, HOST_PROXY_TEXT_MAX = 107 };
 
 struct host_proxy {
     int version; /* 1 or 2 */

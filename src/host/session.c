@@ -28,6 +28,7 @@ static void free_session(struct host_session *session)
     if (session->stream)
         host_stream_close(session->stream);
     host_session_reset(session);
+    host_bytes_free(&session->proxy_header);
     host_bytes_free(&session->transaction.mime);
     host_bytes_free(&session->transaction.raw);
     host_session_auth_free(session);
@@ -134,24 +135,26 @@ const char *host_session_line(struct host_session *session, size_t *size, size_t
         } else if (available <= limit) {
             return NULL;
         } else {
-            host_stream_consume(session->stream, available);
+            host_stream_consume(session->stream, available - 1); /* the last byte may be the CR of its end */
             session->skipping = true;
             return NULL;
         }
     } else {
         host_stream_consume(session->stream, (size_t)(end - input) + 1);
     }
-    if (session->skipping) {
-        session->skipping = false;
-        host_session_reply(session, "500 5.5.2 Line too long");
-        *size = 0;
-        return NULL;
-    }
     *size = (size_t)(end - input);
     if (*size == 0 || input[*size - 1] != '\r') {
         /* a bare LF: what this server takes for two commands another one may take for one */
         host_session_reply(session, "521 5.5.2 Bare LF received, lines end with CRLF");
         host_session_end(session);
+        return NULL;
+    }
+    if (session->skipping) {
+        session->skipping = false;
+        if (session->phase == HOST_PHASE_AUTH)
+            host_session_auth_failed(session, "500 5.5.6 Line too long");
+        else
+            host_session_reply(session, "500 5.5.2 Line too long");
         return NULL;
     }
     (*size)--;
@@ -192,19 +195,24 @@ static void next_opening(struct host_session *session)
 static bool proxy_step(struct host_session *session)
 {
     struct host_proxy proxy;
-    size_t size, used;
+    struct host_bytes *header = &session->proxy_header;
+    size_t size, used, before = header->size;
     const char *input = host_stream_input(session->stream, &size);
     if (!size)
         return false;
-    enum host_proxy_status status = host_proxy_parse(input, size, &proxy, &used);
-    if (status == HOST_PROXY_MORE)
-        return false;
+    enum host_proxy_status status = HOST_PROXY_BAD;
+    if (host_bytes_add(header, input, size))
+        status = host_proxy_parse(header->data, header->size, &proxy, &used);
     if (status == HOST_PROXY_BAD) {
         session->lost = true; /* nobody to talk to: who it is cannot be told */
         host_session_end(session);
         return true;
     }
-    host_stream_consume(session->stream, used);
+    /* the whole of a beginning belongs to the header; left in the socket it would wake the loop for ever */
+    host_stream_consume(session->stream, status == HOST_PROXY_MORE ? size : used - before);
+    if (status == HOST_PROXY_MORE)
+        return false;
+    host_bytes_free(header);
     host_stream_peek(session->stream, false);
     if (proxy.known) {
         memcpy(session->remote_ip, proxy.remote_ip, sizeof session->remote_ip);

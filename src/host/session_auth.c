@@ -66,7 +66,7 @@ static bool own_check(const struct host_session *session)
            equals(auth->password, auth->password_size, options->auth_password);
 }
 
-static void give_up(struct host_session *session, const char *reply)
+void host_session_auth_failed(struct host_session *session, const char *reply)
 {
     session->phase = HOST_PHASE_COMMAND;
     host_session_auth_free(session);
@@ -97,7 +97,7 @@ static void on_auth_done(MQ_Connection *connection, void *data)
     else if (connection->authenticated)
         accept_login(session);
     else if (answer == HOST_ANSWER_REPLY)
-        give_up(session, "535 5.7.8 Authentication failed");
+        host_session_auth_failed(session, "535 5.7.8 Authentication failed");
     else
         host_session_auth_free(session);
 }
@@ -151,7 +151,7 @@ static void take_answer(struct host_session *session, const char *text, size_t s
         ok = keep(&auth->password, &auth->password_size, text, size);
     }
     if (!ok) {
-        give_up(session, "501 5.5.2 Malformed authentication");
+        host_session_auth_failed(session, "501 5.5.2 Malformed authentication");
     } else if (auth->step == HOST_AUTH_LOGIN_USER) {
         auth->step = HOST_AUTH_LOGIN_PASSWORD;
         host_session_reply(session, "334 UGFzc3dvcmQ6");
@@ -164,13 +164,13 @@ void host_session_auth_line(struct host_session *session, const char *line, size
 {
     char *text = malloc(size + 1);
     if (size == 1 && line[0] == '*') {
-        give_up(session, "501 5.7.0 Authentication cancelled");
+        host_session_auth_failed(session, "501 5.7.0 Authentication cancelled");
     } else if (!text) {
-        give_up(session, "454 4.7.0 No memory");
+        host_session_auth_failed(session, "454 4.7.0 No memory");
     } else {
         ssize_t decoded = host_base64_decode(line, size, text, size);
         if (decoded < 0)
-            give_up(session, "501 5.5.2 Malformed base64");
+            host_session_auth_failed(session, "501 5.5.2 Malformed base64");
         else
             take_answer(session, text, (size_t)decoded);
         explicit_bzero(text, size);

@@ -60,6 +60,15 @@ void host_session_reset(struct host_session *session)
     transaction->raw = raw;
 }
 
+static void refuse(struct host_session *session, const char *reply)
+{
+    host_session_reply(session, "%s", reply);
+    if (++session->errors < ERRORS_MOST)
+        return;
+    host_session_reply(session, "421 4.7.0 Too many errors");
+    host_session_end(session);
+}
+
 static void run_helo(struct host_session *session, const struct host_smtp_command *command)
 {
     host_session_reset(session);
@@ -92,6 +101,11 @@ static void run_starttls(struct host_session *session, const struct host_smtp_co
     host_session_reply(session, "220 2.0.0 Ready to start TLS");
     host_session_reset(session);
     session->greeted = false;
+    if (session->user) { /* what was said in plain text does not count (RFC 3207) */
+        free(session->user);
+        session->user = NULL;
+        session->connection->authenticated = false;
+    }
     session->phase = HOST_PHASE_HANDSHAKE;
     if (!host_stream_starttls(session->stream, session->worker->host->tls_server, true, NULL)) {
         session->lost = true;
@@ -111,6 +125,7 @@ static void on_mail_done(MQ_Connection *connection, void *data)
         host_session_reset(session);
     } else {
         transaction->sender = strdup(command->address);
+        transaction->smtputf8 = command->smtputf8;
         memcpy(transaction->ret, command->ret, sizeof command->ret);
         memcpy(transaction->envid, command->envid, sizeof transaction->envid);
         if (!transaction->sender) {
@@ -186,6 +201,10 @@ static void run_rcpt(struct host_session *session, const struct host_smtp_comman
         host_session_reply(session, "452 4.5.3 Too many recipients");
         return;
     }
+    if (command->utf8_address && !transaction->smtputf8) {
+        refuse(session, host_smtp_command_reply(HOST_SMTP_NEEDS_UTF8));
+        return;
+    }
     transaction->pending = *command;
     host_session_offer(session, HOST_EVENT_RCPTTO,
                        &(struct host_arguments){.address = transaction->pending.address}, on_rcpt_done);
@@ -258,15 +277,6 @@ static const char *wrong_time(const struct host_session *session, unsigned int n
     if (needs & NEEDS_RECIPIENT && !transaction->recipient_count)
         return "554 5.5.1 No valid recipients";
     return NULL;
-}
-
-static void refuse(struct host_session *session, const char *reply)
-{
-    host_session_reply(session, "%s", reply);
-    if (++session->errors < ERRORS_MOST)
-        return;
-    host_session_reply(session, "421 4.7.0 Too many errors");
-    host_session_end(session);
 }
 
 void host_session_command(struct host_session *session, const char *line, size_t size)

@@ -57,7 +57,8 @@ struct host_recipient {
 /* From MAIL FROM to the end of DATA. */
 struct host_transaction {
     bool open;
-    char *sender; /* "" = null sender */
+    char *sender;  /* "" = null sender */
+    bool smtputf8; /* it said so: recipients may be beyond ASCII too */
     char ret[8];
     char envid[HOST_SMTP_ENVID_MAX + 1];
     struct host_recipient *recipients;
@@ -114,6 +115,7 @@ struct host_session {
     char *user;                 /* login of an authenticated session */
     char remote_ip[46], local_ip[46];
     uint16_t remote_port, local_port;
+    struct host_bytes proxy_header; /* as far as it has come */
     struct host_auth auth;
     struct host_transaction transaction;
 };
@@ -149,6 +151,8 @@ void host_session_command(struct host_session *session, const char *line, size_t
 /* AUTH: the command, a further line, the wiping. */
 void host_session_auth_command(struct host_session *session, const struct host_smtp_command *command);
 void host_session_auth_line(struct host_session *session, const char *line, size_t size);
+/* Says why and goes back to commands; after too many failures the session ends. */
+void host_session_auth_failed(struct host_session *session, const char *reply);
 void host_session_auth_free(struct host_session *session);
 /* True when AUTH is offered, and when mail for others needs it. */
 bool host_session_auth_offered(const struct host_session *session);

@@ -12,6 +12,7 @@
 enum {
     INPUT_FIRST = 4096,                 /* room for the first read */
     INPUT_MOST = HOST_STREAM_READ_MOST, /* no more is read while so much is waiting */
+    OUTPUT_MOST = 1 << 16,              /* nor shown to a server while so much is queued */
     LINGER_SECONDS = 3,
 };
 
@@ -20,6 +21,12 @@ static void flush_output(struct host_stream *stream);
 static size_t waiting(const struct host_stream *stream)
 {
     return stream->in.size - stream->in_used;
+}
+
+/* A client that sends commands and reads no replies gets no further ones until it does. */
+static bool clogged(const struct host_stream *stream)
+{
+    return stream->accepted && stream->out.size - stream->out_used >= OUTPUT_MOST;
 }
 
 static void free_when_unused(struct host_stream *stream)
@@ -45,7 +52,8 @@ static void set_interest(struct host_stream *stream)
     if (stream->state == HOST_STATE_CONNECTING) {
         events = EV_WRITE;
     } else if (!stream->failure) {
-        if (waiting(stream) < INPUT_MOST)
+        /* what comes before the last words in plain text are out is no handshake yet */
+        if (waiting(stream) < INPUT_MOST && stream->state != HOST_STATE_UPGRADE)
             events |= EV_READ;
         if (stream->write_wanted ||
             (stream->out.size > stream->out_used && stream->state != HOST_STATE_HANDSHAKE))
@@ -127,7 +135,7 @@ static void pump(struct host_stream *stream)
             host_bytes_clear(&stream->in);
             continue;
         }
-        if (waiting(stream) && !stream->hold)
+        if (waiting(stream) && !stream->hold && !clogged(stream))
             stream->calls->readable(stream, stream->owner);
         /* only the TLS library can have more that the loop does not know of */
     } while (got && stream->ssl && !stream->closed && stream->state == HOST_STATE_OPEN &&
@@ -186,7 +194,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
     else {
         if (events & EV_WRITE)
             flush_output(stream);
-        if (!stream->closed && (events & EV_READ || stream->ssl))
+        if (!stream->closed && stream->state == HOST_STATE_OPEN && (events & EV_READ || stream->ssl))
             pump(stream);
     }
     after_event(stream);
@@ -241,7 +249,10 @@ static struct host_stream *stream_new(struct host_worker *worker, int fd, enum h
 struct host_stream *host_stream_accept(struct host_worker *worker, int fd,
                                        const struct host_stream_calls *calls, void *owner)
 {
-    return stream_new(worker, fd, HOST_STATE_OPEN, calls, owner);
+    struct host_stream *stream = stream_new(worker, fd, HOST_STATE_OPEN, calls, owner);
+    if (stream)
+        stream->accepted = true;
+    return stream;
 }
 
 struct host_stream *host_stream_connect(struct host_worker *worker, const struct sockaddr *address,
@@ -315,6 +326,8 @@ static void drained(struct host_stream *stream)
     if (stream->state == HOST_STATE_UPGRADE) {
         stream->state = HOST_STATE_HANDSHAKE;
         kick(stream);
+    } else if (waiting(stream)) {
+        kick(stream); /* it may have been clogged */
     }
     if (stream->finishing && !stream->shut) {
         stream->shut = true;

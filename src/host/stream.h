@@ -19,7 +19,8 @@ struct host_worker;
 struct host_stream;
 
 struct host_stream_calls {
-    /* New bytes in the input buffer; not while it is on hold. */
+    /* New bytes in the input buffer; not while it is on hold, and on an accepted stream not while the peer
+     * leaves unread what was sent to it. */
     void (*readable)(struct host_stream *stream, void *owner);
     /* Connected, or the TLS handshake is over. */
     void (*ready)(struct host_stream *stream, void *owner);
