@@ -143,6 +143,7 @@ void mqlua_adopt(mqlua_worker *worker)
 {
     uint64_t current = atomic_load(&worker->plugin->generation);
     mqlua_state *next = atomic_exchange(&worker->prepared, NULL), *last = worker->state;
+    double begun = mqlua_loop_now();
     if (!next) {
         worker->generation = current;
         return;
@@ -153,6 +154,7 @@ void mqlua_adopt(mqlua_worker *worker)
     mqlua_worker_serve(worker, next);
     keep_bound(worker);
     mqlua_adopt_sweep(worker);
+    mqlua_figures_observe(worker->plugin->figures.adoption, mqlua_loop_now() - begun);
 }
 
 void mqlua_adopt_end(mqlua_worker *worker)

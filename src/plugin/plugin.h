@@ -5,6 +5,7 @@
 
 #include "api/state.h"
 #include "mq/probe.h"
+#include "plugin/figures.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -18,6 +19,7 @@ typedef struct mqlua_plugin {
     bool passive; /* every callback returns false: the host lacks something, or the settings are wrong */
     bool refuse;  /* there is no policy that runs: connections are answered with 421 */
     mqlua_env proto;
+    mqlua_figures figures;
     pthread_mutex_t lock; /* guards bundle, workers and reload; held for moments, never while Lua runs on a worker */
     mqlua_bundle *bundle; /* of the current generation */
     mqlua_bundle *seen;   /* what was read at the start, whether it loaded or not */

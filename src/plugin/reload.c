@@ -68,6 +68,7 @@ static void refuse(mqlua_reload *r, const char *error)
     mqlua_plugin *plugin = r->plugin;
     int size = (int)strcspn(error, "\n");
     r->refused_last = true;
+    mqlua_figures_count(plugin->figures.refused);
     if (plugin->bundle)
         mqlua_log(log_of(r), MQLUA_LOG_CRIT,
                   "mailerq-lua: reload refused, generation %llu, %.8s goes on: %.*s",
@@ -89,6 +90,7 @@ static bool publish(mqlua_reload *r, mqlua_bundle *bundle, mqlua_bundle *fallbac
     mqlua_log(log_of(r), MQLUA_LOG_INFO,
               "mailerq-lua: generation %llu, %.8s: policy %s, %d states made in %.0f ms", NUMBER(next),
               mqlua_bundle_hash(bundle), plugin->settings->policy, states, (mqlua_loop_now() - begun) * 1000);
+    mqlua_figures_set(plugin->figures.generation, (double)next);
     mqlua_trial_begin(&r->trial, plugin, next, before, fallback);
     return true;
 }
@@ -115,6 +117,7 @@ static void reload(mqlua_reload *r)
     } else if (!bundle || !publish(r, bundle, current, &error)) {
         refuse(r, error ? error : "not enough memory");
     } else {
+        mqlua_figures_count(plugin->figures.published);
         r->refused_last = false;
     }
     mqlua_bundle_unref(current);
@@ -174,6 +177,7 @@ static void roll_back(mqlua_reload *r, const mqlua_counts *counts)
         mqlua_trial_end(&r->trial);
         return;
     }
+    mqlua_figures_count(plugin->figures.returned);
     mqlua_bundle_ref(previous);
     remember_refused(r, mqlua_bundle_hash(plugin->bundle));
     r->refused_last = true;

@@ -112,7 +112,9 @@ static bool make_shared(mqlua_plugin *plugin)
     if (plugin->settings->host.proxies)
         proto->proxies = mqlua_cidr_parse(plugin->settings->host.proxies, &error);
     bool good = proto->metrics && proto->threads && (!plugin->settings->host.proxies || proto->proxies);
-    if (!good)
+    if (good)
+        mqlua_figures_init(&plugin->figures, proto->metrics);
+    else
         say("%s", error ? error : "not enough memory");
     free(error);
     return good;
@@ -173,6 +175,7 @@ static void load_policy(mqlua_plugin *plugin)
         mqlua_log(&plugin->symbols, MQLUA_LOG_INFO, "mailerq-lua %s: policy %s, generation 1, %.8s", MQLUA_VERSION,
                   plugin->settings->policy, mqlua_bundle_hash(plugin->bundle));
     atomic_store(&plugin->generation, 1);
+    mqlua_figures_set(plugin->figures.generation, 1);
 }
 
 static int compile_only(mqlua_plugin *plugin, mqlua_bundle *bundle, char **error)

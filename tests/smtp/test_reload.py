@@ -256,6 +256,21 @@ def test_idle_connections_move_when_too_many_generations_live(policy):
         assert len(host.inbox(12)) == 12
 
 
+def test_figures(policy):
+    text = tag(1) + """
+    mq.on("smtp_in_close", function() for line in mq.metrics():gmatch("mailerq_lua_[^\\n]+") do mq.log.info("%s", line) end end)"""
+    policy.save(text)
+    with run(policy) as host:
+        policy.save("x x")
+        refused(host)
+        policy.save(text + "--")
+        reloaded(host)
+        judged(host)
+        for line in ("mailerq_lua_generation 2", 'mailerq_lua_reloads(_total)?{result="published"} 1',
+                     'mailerq_lua_reloads(_total)?{result="refused"} 1', 'mailerq_lua_adoption_seconds_count [1-9]'):
+            host.wait_stderr(line)
+
+
 # ---- how files change ----
 
 def in_place(policy, text):
