@@ -3,6 +3,7 @@
 /* Metrics as text: for Prometheus and for the log. */
 
 #include "api/metrics_internal.h"
+#include "json/value.h"
 #include "mq/log.h"
 
 #include <math.h>
@@ -49,14 +50,23 @@ static void put_escaped(FILE *out, const char *text, size_t size, bool quote)
     }
 }
 
+static void put_shortest(FILE *out, double number)
+{
+    char text[32];
+    mqlua_value_format(number, text);
+    fputs(text, out);
+}
+
 static void put_number(FILE *out, double number)
 {
     if (isnan(number))
         fputs("NaN", out);
     else if (isinf(number))
         fputs(number > 0 ? "+Inf" : "-Inf", out);
+    else if (number == floor(number) && fabs(number) < 1e15)
+        fprintf(out, "%.0f", number);
     else
-        fprintf(out, number == floor(number) && fabs(number) < 1e15 ? "%.0f" : "%.17g", number);
+        put_shortest(out, number);
 }
 
 /* {label="value",...,le="bound"}; nothing when there is no label. */
