@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/api.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +9,7 @@
 #include "host/chain.h"
 #include "host/handle.h"
 #include "host/host.h"
+#include "host/sentinel.h"
 #include "host/stream.h"
 
 static struct host_worker *check_connection(MQ_Connection *connection, const char *function, const void *site)
@@ -87,7 +87,7 @@ struct ev_loop *host_api_ev(MQ_Context *context, const void *site)
     return poison();
 }
 
-/* A duplicate: what the plugin does to its flags, or closing it, is noticed after the callback. */
+/* A duplicate: what the plugin does to it is noticed after the callback. */
 int host_api_file_descriptor(MQ_Connection *connection, const void *site)
 {
     struct host_worker *worker = check_connection(connection, "MQ_fileDescriptor", site);
@@ -95,12 +95,9 @@ int host_api_file_descriptor(MQ_Connection *connection, const void *site)
         return -1;
     if (worker->host->knobs.strict_off)
         return host_stream_fd(connection->stream);
-    if (connection->sentinel < 0) {
-        connection->sentinel = fcntl(host_stream_fd(connection->stream), F_DUPFD_CLOEXEC, 100);
-        if (connection->sentinel >= 0)
-            connection->sentinel_flags = fcntl(connection->sentinel, F_GETFL);
-    }
-    return connection->sentinel;
+    if (!connection->sentinel)
+        connection->sentinel = host_sentinel_new(host_stream_fd(connection->stream));
+    return host_sentinel_fd(connection->sentinel);
 }
 
 /* The code at the start of what a plugin sends, 0 when there is none. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/chain.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "host/address.h"
@@ -11,6 +9,7 @@
 #include "host/handle.h"
 #include "host/host.h"
 #include "host/rules.h"
+#include "host/sentinel.h"
 
 enum { RETRIES_MOST = 100 };
 
@@ -103,14 +102,7 @@ static void check_after(MQ_Connection *connection, const char *event)
 {
     if (connection->message)
         host_message_check(connection->message, event);
-    if (connection->sentinel < 0)
-        return;
-    int flags = fcntl(connection->sentinel, F_GETFL);
-    if (flags < 0)
-        host_rule_broken(HOST_RULE_FD1, NULL, NULL, "it was closed in %s", event);
-    if (flags != connection->sentinel_flags)
-        host_rule_broken(HOST_RULE_FD1, NULL, NULL, "its flags were changed in %s from 0x%x to 0x%x", event,
-                         (unsigned int)connection->sentinel_flags, (unsigned int)flags);
+    host_sentinel_check(connection->sentinel, event);
 }
 
 static void finish(MQ_Connection *connection)
@@ -148,6 +140,7 @@ static void walk(MQ_Connection *connection)
         chain->state = HOST_CHAIN_CALLING;
         chain->early = HOST_HANDBACK_NONE;
         chain->was_paused = false;
+        host_sentinel_look(connection->sentinel);
         struct host_frame before = host_call_enter(worker, HOST_CALL_EVENT, chain->plugin, name);
         bool taken = call_event(worker, connection, function);
         host_call_leave(worker, &before);

@@ -10,6 +10,7 @@
 #include "host/handle.h"
 #include "host/host.h"
 #include "host/rules.h"
+#include "host/sentinel.h"
 #include "host/worker.h"
 
 MQ_Connection *host_connection_new(struct host_worker *worker, enum host_direction direction,
@@ -23,7 +24,6 @@ MQ_Connection *host_connection_new(struct host_worker *worker, enum host_directi
     connection->direction = direction;
     connection->stream = stream;
     connection->owner = owner;
-    connection->sentinel = -1;
     connection->plugin_data = (void **)(connection + 1);
     worker->connections++;
     return connection;
@@ -32,9 +32,8 @@ MQ_Connection *host_connection_new(struct host_worker *worker, enum host_directi
 void host_connection_detach(MQ_Connection *connection)
 {
     connection->stream = NULL;
-    if (connection->sentinel >= 0)
-        close(connection->sentinel);
-    connection->sentinel = -1;
+    host_sentinel_free(connection->sentinel);
+    connection->sentinel = NULL;
 }
 
 void host_connection_free(MQ_Connection *connection)

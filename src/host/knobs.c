@@ -51,7 +51,7 @@ static const struct knob knobs_table[] = {
     KNOB("json-export", json_hidden, "the JSON library is visible to plugins", "yes", "no"),
     KNOB("data-in-loop", data_in_loop_ok, "data getters in timers and watchers", "poison", "ok"),
     KNOB("flag-values", flag_values_libev, "values of MQ_READ and MQ_WRITE", "odd", "libev"),
-    KNOB("decoys", decoys, "export lua_newstate and others that abort", "off", "on"),
+    KNOB("decoys", decoys, "export lua_newstate, ev_run and others that abort", "off", "on"),
     KNOB("brackets", brackets, "MQ_email with angle brackets", "off", "on"),
     KNOB("extract", extract_off, "turn x-mq-* headers into JSON", "on", "off"),
     KNOB("timers", timers, "timers fire up to 50 ms late, exactly, or cannot be made", "late", "exact",

@@ -17,10 +17,11 @@
 #include "mailerq.h"
 #include "host/json_lib.h"
 
-struct host;         /* host.h */
-struct host_worker;  /* worker.h */
-struct host_stream;  /* stream.h */
-struct host_session; /* session.h */
+struct host;          /* host.h */
+struct host_worker;   /* worker.h */
+struct host_stream;   /* stream.h */
+struct host_session;  /* session.h */
+struct host_sentinel; /* sentinel.h */
 
 enum host_kind {
     HOST_KIND_CONTEXT = 1,
@@ -115,13 +116,12 @@ struct MQ_Connection {
     struct host_chain chain;
     MQ_Message *message; /* the one in the current chain, for the checks after each callback */
     bool authenticated;
-    bool closed;     /* the close event is running or over: no MQ_send, no file descriptor */
-    bool remembered; /* lost during a pause with disconnect=close-after-handback or no-close */
-    bool sent;       /* a plugin called MQ_send during the current event */
-    int sent_code;   /* code at the start of what it sent first; 0 = none */
-    int sentinel;    /* duplicate handed out by MQ_fileDescriptor; -1 = none */
-    int sentinel_flags;
-    void **plugin_data; /* one pointer for each plugin */
+    bool closed;                    /* the close event is running or over: no MQ_send, no file descriptor */
+    bool remembered;                /* lost during a pause with disconnect=close-after-handback or no-close */
+    bool sent;                      /* a plugin called MQ_send during the current event */
+    int sent_code;                  /* code at the start of what it sent first; 0 = none */
+    struct host_sentinel *sentinel; /* what MQ_fileDescriptor handed out; NULL = nothing yet; owned */
+    void **plugin_data;             /* one pointer for each plugin */
 };
 
 struct MQ_Address {

@@ -7,9 +7,10 @@
  *   NAMES_SMTP      MailerQ 2.1 and 3.0, where hand-backs take a context
  *   WITH_LOG        5.6.5 and later
  *   JSON_IS_PASCAL  MQ_Json although the other names are not
- *   WITH_DECOYS     names of Lua that abort when a plugin lands in them
+ *   WITH_DECOYS     names of Lua and libev that abort when a plugin lands in them
  */
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -140,5 +141,20 @@ MQ_EXPORT void *luaL_newstate(void);
 void *luaL_newstate(void)
 {
     decoy("luaL_newstate");
+}
+
+MQ_EXPORT int ev_run(struct ev_loop *loop, int flags);
+int ev_run(struct ev_loop *loop, int flags)
+{
+    decoy("ev_run");
+}
+
+/* The host's own calls (linked with --wrap=ev_run). */
+int __wrap_ev_run(struct ev_loop *loop, int flags);
+int __wrap_ev_run(struct ev_loop *loop, int flags)
+{
+    int (*real)(struct ev_loop *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "ev_run");
+    return real(loop, flags);
 }
 #endif
