@@ -3,10 +3,13 @@
 
 local mq, private = ...
 
+-- Not looked up when they are needed: a policy may have put something else there.
+local null, array, object = mq.null, mq.array, mq.object
+
 -- No queue of results but "results", which stays for the audit.
 local function silence(json)
   local dsn = json.dsn
-  if dsn == nil or dsn == mq.null then
+  if dsn == nil or dsn == null then
     json.dsn = { notify = "NEVER" }
   else
     dsn.notify = "NEVER"
@@ -22,11 +25,11 @@ function private.discard(json, reason)
   -- In the past: MailerQ gives up before the first attempt.
   json.maxdelivertime = "2000-01-01 00:00:00"
   local queues = json.queues
-  if queues == nil or queues == mq.null then
-    json.queues = mq.object({})
+  if queues == nil or queues == null then
+    json.queues = object({})
     queues = json.queues
   end
-  queues.success, queues.failure, queues.retry, queues.dsn = mq.null, mq.null, mq.null, mq.null
+  queues.success, queues.failure, queues.retry, queues.dsn = null, null, null, null
   note(json, "discard", reason)
 end
 
@@ -35,8 +38,8 @@ function private.quarantine(json, recipient, reason)
   json["mailerq-lua"].recipient = json.recipient
   json.recipient = recipient
   local tags = json.tags
-  if tags == nil or tags == mq.null then
-    json.tags = mq.array({ "quarantine" })
+  if tags == nil or tags == null then
+    json.tags = array({ "quarantine" })
   else
     tags[#tags + 1] = "quarantine"
   end

@@ -4,6 +4,7 @@
 local mq, private = ...
 
 local error, type, select, tostring, date = error, type, select, tostring, os.date
+local find, now, null, array, object = string.find, mq.now, mq.null, mq.array, mq.object
 local methods = private.message_methods
 
 local function check_seconds(seconds, name)
@@ -14,18 +15,18 @@ end
 
 -- MailerQ parses times strictly: UTC, YYYY-MM-DD HH:MM:SS.
 local function time_in(seconds)
-  return date("!%Y-%m-%d %H:%M:%S", mq.now() + seconds)
+  return date("!%Y-%m-%d %H:%M:%S", now() + seconds)
 end
 
 -- Header text goes into the message as it is: a line end in it would start another field, or the body.
 local function check_header_name(name, level)
-  if type(name) ~= "string" or not name:find("^[!-9;-~]+$") then
+  if type(name) ~= "string" or not find(name, "^[!-9;-~]+$") then
     error("a header name must be printable characters without blanks and colon, got " .. tostring(name), level + 1)
   end
 end
 
 local function check_header_value(value)
-  if type(value) ~= "string" or value:find("[\r\n%z]") then
+  if type(value) ~= "string" or find(value, "[\r\n%z]") then
     error("a header value must be a string without CR, LF and NUL", 3)
   end
 end
@@ -34,8 +35,8 @@ end
 function methods.tag(message, ...)
   local json = message.json
   local tags = json.tags
-  if tags == nil or tags == mq.null then
-    json.tags = mq.array({})
+  if tags == nil or tags == null then
+    json.tags = array({})
     tags = json.tags
   end
   for i = 1, select("#", ...) do
@@ -60,10 +61,10 @@ function methods.add_dkim(message, key)
   end
   local json = message.json
   local dkim = json.dkim
-  if dkim == nil or dkim == mq.null then
-    json.dkim = mq.array({ key })
+  if dkim == nil or dkim == null then
+    json.dkim = array({ key })
   elseif #dkim == 0 and dkim.domain ~= nil then
-    json.dkim = mq.array({ dkim, key })
+    json.dkim = array({ dkim, key })
   else
     dkim[#dkim + 1] = key
   end
@@ -87,8 +88,8 @@ end
 local function header_edits(message)
   local json = message.json
   local headers = json.headers
-  if headers == nil or headers == mq.null then
-    json.headers = mq.object({})
+  if headers == nil or headers == null then
+    json.headers = object({})
     headers = json.headers
   end
   return headers
@@ -101,7 +102,7 @@ function methods.add_header(message, name, value)
   local headers = header_edits(message)
   local append = headers.append
   if append == nil then
-    append = mq.object({})
+    append = object({})
     headers.append = append
   end
   local old = append[name]
@@ -110,7 +111,7 @@ function methods.add_header(message, name, value)
   elseif type(old) == "table" then
     old[#old + 1] = value
   else
-    append[name] = mq.array({ old, value })
+    append[name] = array({ old, value })
   end
 end
 
@@ -120,9 +121,9 @@ function methods.remove_header(message, name)
   local headers = header_edits(message)
   local remove = headers.remove
   if remove == nil then
-    headers.remove = mq.array({ name })
+    headers.remove = array({ name })
   elseif type(remove) == "string" then
-    headers.remove = mq.array({ remove, name })
+    headers.remove = array({ remove, name })
   else
     remove[#remove + 1] = name
   end

@@ -63,10 +63,10 @@ static void on_line(void *data, unsigned long number, host_json *json, const cha
         snprintf(seen->error, sizeof seen->error, "%s", error);
         return;
     }
-    seen->lines++;
     if (host_json_text(json, "filler", &size))
         seen->filler += size;
     HOST_JSON(put)(json);
+    __atomic_add_fetch(&seen->lines, 1, __ATOMIC_RELEASE);
 }
 
 static void on_end(void *data, int error)
