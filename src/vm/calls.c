@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "vm/calls.h"
-#include <lauxlib.h>
+#include "vm/refs.h"
 #include <luajit.h>
-#include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { GGET, TGETS, UGET, CALL, CALLM, CALLT, CALLMT, IST, ISF, JMP, UCLO, RET1, OPCODES };
 
 struct mqlua_calls {
-    lua_State *L;
+    mqlua_vm *vm;
+    lua_State *L; /* its main state */
     char *table;
     int opcodes[OPCODES];
     int util; /* registry: jit.util */
@@ -210,10 +210,7 @@ bool mqlua_calls_read(mqlua_calls *calls, const void *bytes, size_t size,
                       void (*visit_call)(void *ud, const mqlua_call *call), void *ud)
 {
     reading r = {calls, bytes, size, visit_call, ud};
-    int top = lua_gettop(calls->L);
-    bool good = lua_cpcall(calls->L, read_all, &r) == 0;
-    lua_settop(calls->L, top);
-    return good;
+    return mqlua_vm_setup(calls->vm, read_all, &r, NULL) == 0;
 }
 
 /* ---- functions of other states ---- */
@@ -250,15 +247,12 @@ bool mqlua_calls_read_function(mqlua_calls *calls, lua_State *L,
 static void open_util(mqlua_calls *calls)
 {
     lua_State *L = calls->L;
-    lua_pushcfunction(L, luaopen_jit);
-    lua_pushstring(L, LUA_JITLIBNAME);
-    lua_call(L, 1, 0);
-    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF); /* opening the library has switched it on */
     lua_getfield(L, LUA_REGISTRYINDEX, "_PRELOAD");
     lua_getfield(L, -1, "jit.util");
     lua_pushstring(L, "jit.util");
     lua_call(L, 1, 1);
-    calls->util = luaL_ref(L, LUA_REGISTRYINDEX);
+    calls->util = mqlua_refs_add(L);
 }
 
 static int learn(lua_State *L)
@@ -304,13 +298,15 @@ static int prove(lua_State *L)
 
 mqlua_calls *mqlua_calls_new(const char *table)
 {
+    static const mqlua_vm_limits limits = {.allow = MQLUA_ALLOW_JIT | MQLUA_ALLOW_BYTECODE};
     mqlua_calls *calls = calloc(1, sizeof *calls);
     if (!calls)
         return NULL;
     calls->table = strdup(table);
-    calls->L = luaL_newstate();
-    if (calls->table && calls->L && lua_cpcall(calls->L, learn, calls) == 0 &&
-        lua_cpcall(calls->L, prove, calls) == 0)
+    calls->vm = mqlua_vm_new(&limits);
+    calls->L = calls->vm ? mqlua_vm_state(calls->vm) : NULL;
+    if (calls->table && calls->vm && mqlua_vm_setup(calls->vm, learn, calls, NULL) == 0 &&
+        mqlua_vm_setup(calls->vm, prove, calls, NULL) == 0)
         return calls;
     mqlua_calls_free(calls);
     return NULL;
@@ -320,8 +316,7 @@ void mqlua_calls_free(mqlua_calls *calls)
 {
     if (!calls)
         return;
-    if (calls->L)
-        lua_close(calls->L);
+    mqlua_vm_free(calls->vm);
     free(calls->table);
     free(calls);
 }

@@ -6,14 +6,12 @@
  * `mq.reject(...)`: calls of a field of one global table (or of an outer local of the same name). What is
  * called through another name is not seen, and a call that is never reached is.
  *
- * The bytecode is read with LuaJIT's own jit.util, in a state of the reader; the opcodes are learnt from
+ * The bytecode is read with LuaJIT's own jit.util, in a vm of the reader; the opcodes are learnt from
  * examples that this LuaJIT compiles, so that no number of one version of it is written down here. Any
  * thread, one at a time.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <lua.h>
+#include "vm/vm.h"
 
 typedef enum mqlua_call_use {
     MQLUA_CALL_DROPPED,  /* a statement of its own: the result is lost */
