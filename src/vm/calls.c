@@ -2,7 +2,6 @@
 
 #include "vm/calls.h"
 #include "vm/refs.h"
-#include <luajit.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,7 +246,6 @@ bool mqlua_calls_read_function(mqlua_calls *calls, lua_State *L,
 static void open_util(mqlua_calls *calls)
 {
     lua_State *L = calls->L;
-    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF); /* opening the library has switched it on */
     lua_getfield(L, LUA_REGISTRYINDEX, "_PRELOAD");
     lua_getfield(L, -1, "jit.util");
     lua_pushstring(L, "jit.util");

@@ -9,6 +9,7 @@
 #include "vm/pairs.h"
 #include "vm/pattern.h"
 #include "vm/refs.h"
+#include <luajit.h>
 #include <string.h>
 
 typedef struct removal {
@@ -125,7 +126,6 @@ static const library libraries[] = {
     {LUA_MATHLIBNAME, luaopen_math, 0},
     {LUA_BITLIBNAME, luaopen_bit, 0},
     {LUA_DBLIBNAME, luaopen_debug, 0},
-    {LUA_JITLIBNAME, luaopen_jit, MQLUA_ALLOW_JIT},
     {NULL, NULL, 0},
 };
 
@@ -138,6 +138,31 @@ static void open_library(lua_State *L, const library *lib)
 
 /* The address of this is the key in the registry. */
 static const char ffi_key;
+
+/* Opening the library is what sets the compiler up, and it switches the compiler on. Whether it is on is for
+ * the limits to say, whether scripts see the library is another question. */
+static void open_jit(lua_State *L, const mqlua_vm_limits *limits)
+{
+    static const char *const modules[] = {"jit", "jit.opt", "jit.util", "jit.profile"};
+    bool allowed = limits->allow & MQLUA_ALLOW_JIT;
+    if (!limits->jit && !allowed)
+        return;
+    open_library(L, &(library){LUA_JITLIBNAME, luaopen_jit, 0});
+    if (!limits->jit)
+        luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    if (allowed)
+        return;
+    lua_pushnil(L);
+    lua_setglobal(L, LUA_JITLIBNAME);
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, LUA_REGISTRYINDEX, "_PRELOAD");
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
+        for (int table = -2; table < 0; table++) {
+            lua_pushnil(L);
+            lua_setfield(L, table - 1, modules[i]);
+        }
+    lua_pop(L, 2);
+}
 
 /* A literal such as 1LL opens ffi where nobody did before, and enters it where require finds it. So it is
  * open in every state. The tables that all cdata need live as long as the module does. */
@@ -192,6 +217,7 @@ void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits)
     for (const library *lib = libraries; lib->name; lib++)
         if (!lib->allow || (lib->allow & limits->allow))
             open_library(L, lib);
+    open_jit(L, limits);
     open_ffi(L, limits->allow & MQLUA_ALLOW_FFI);
     if (!(limits->allow & MQLUA_ALLOW_BYTECODE))
         run_source(L, text_only_source, sizeof text_only_source - 1, "=sandbox");

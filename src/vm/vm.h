@@ -34,7 +34,7 @@ enum {
 typedef struct mqlua_vm_limits {
     size_t memory;  /* bytes; 0: no limit */
     double budget;  /* seconds of run time between waits; 0: no limit */
-    bool jit;       /* leave the JIT compiler on */
+    bool jit;       /* the JIT compiler is on */
     unsigned allow; /* MQLUA_ALLOW_* */
 } mqlua_vm_limits;
 

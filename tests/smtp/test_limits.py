@@ -240,6 +240,31 @@ def test_modules_that_cannot_be_required(probe):
         assert not found, name
 
 
+JIT = """
+local seen = {jit ~= nil}
+for _, name in ipairs{'jit', 'jit.opt', 'jit.util', 'jit.profile'} do seen[#seen + 1] = pcall(require, name) end
+for i, value in ipairs(seen) do seen[i] = tostring(value) end
+mq.log.info("<%s %s>", table.concat(seen, " "), jit and jit.status() and "on" or "off")
+"""
+
+
+@pytest.mark.parametrize("settings, seen", [
+    ({}, "false false false false false off"), ({"jit": True}, "false false false false false off"),
+    ({"allow": ["jit"]}, "true true true true true off"),
+    ({"allow": ["jit"], "jit": True}, "true true true true true on")])
+def test_the_compiler_and_its_library(settings, seen):
+    """The compiler is for the setting jit alone, what scripts see is for allow."""
+    with Host(policy=JIT, settings=settings) as host:
+        host.wait_stderr(f"<{seen}>")
+
+
+@pytest.mark.parametrize("settings, code", [({}, 451), ({"jit": True}, 250), ({"allow": ["jit"]}, 451)])
+def test_a_compiled_loop_is_not_interrupted(settings, code):
+    """Which is how the setting is seen to do something. Compiled, the loop takes an eighth of the time."""
+    with Bombs(budget=0.1, **settings) as host:
+        assert host.drop("local x = 0 for i = 1, 3e8 do x = x + i end")[0] == code
+
+
 def test_bytecode_is_refused(probe):
     code = r"show(load('\27LJ\2\10')) show(loadstring('\27LJ\2\10')) show(load('\27LJ', 'x', 'b'))"
     for function, message in probe.run(rcptto=code).wait_shown(3):
