@@ -48,11 +48,13 @@ local_recipient_maps =
 smtp_host_lookup = native
 transport_maps = inline:{{ {relay} }}
 default_transport = discard
-# what was deferred is soon tried again, and a failure says nothing about the next message
+# what was deferred is soon tried again (what is found locked then goes to incoming, so the queue manager wakes up
+# each second too), and a failure says nothing about the next message
 queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 default_destination_concurrency_failed_cohort_limit = 0
+smtp_connection_cache_on_demand = no
 smtp_tls_security_level = may
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = {folder}/tls.pem
@@ -68,7 +70,7 @@ MASTER = """
 {port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
+qmgr unix n - n 1 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce

@@ -37,7 +37,7 @@ def accounts():
 
 @pytest.fixture(scope="module")
 def proxied():
-    with Host("--proxy-from", "127.0.0.0/8", plugins=["count"], tls=True) as host:
+    with Host("--proxy-from", "127.0.0.0/8", plugins=["count"], knobs={"json": "full"}, tls=True) as host:
         yield host
 
 

@@ -42,7 +42,7 @@ def needs(program):
 @pytest.fixture(scope="module")
 def host():
     """A session goes on behind a refusal."""
-    with Host(policy=POLICY, settings=NEVER, knobs={"reply-after-send": "suppress"}, tls=True, workers=2) as one:
+    with Host(policy=POLICY, settings=NEVER, knobs={"reply-after-send": "suppress", "json": "full"}, tls=True, workers=2) as one:
         yield one
 
 
@@ -107,7 +107,7 @@ def test_swaks_is_refused(host, mode):
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("tls", [(), ("--tls",), ("--tls-on-connect",)], ids=["plain", "tls", "tls-on-connect"])
 def test_swaks_behind_a_proxy(version, tls):
-    with Host("--proxy-from", "127.0.0.0/8", policy=POLICY, tls=True) as proxied:
+    with Host("--proxy-from", "127.0.0.0/8", policy=POLICY, knobs={"json": "full"}, tls=True) as proxied:
         done = swaks(proxied, "--to", "one@example.com", "--proxy-version", version, "--proxy-command", "PROXY",
                      "--proxy-family", "TCP4" if version == 1 else "AF_INET", "--proxy-protocol", "STREAM", "--proxy-source",
                      "192.0.2.7", "--proxy-source-port", 4567, "--proxy-dest", "192.0.2.8", "--proxy-dest-port", 25, *tls,
@@ -174,7 +174,7 @@ def test_smtplib_login_and_wide_addresses(host):
 @pytest.mark.parametrize("reuse", [(), ("-d",)], ids=["one-each", "reused"])
 def test_smtp_source(reuse):
     """Twenty clients at once, each with messages for three recipients, through a policy that waits."""
-    with Host(policy=POLICY, workers=2) as busy:
+    with Host(policy=POLICY, knobs={"json": "full"}, workers=2) as busy:
         done = run("smtp-source", *reuse, "-s", 20, "-m", 300, "-r", 3, "-l", 4000, "-f", "a@sender.example", "-t",
                    "to@example.com", f"127.0.0.1:{busy.port}")
         assert done.returncode == 0, done.stderr
