@@ -3,7 +3,6 @@
 
 import pathlib
 import re
-import signal
 import smtplib
 import subprocess
 import sys
@@ -29,7 +28,7 @@ def test_serve():
             with smtplib.SMTP("127.0.0.1", port, timeout=60) as smtp:
                 smtp.sendmail("you@example.org", ["jane@example.com"], b"Subject: served\r\n\r\nHello\r\n")
             assert any("message      to jane@example.com: tag inbound" in line for line in lines)
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # SIGINT may be ignored where tests run in the background
             assert "All is well." in "".join(lines)
             assert process.wait(60) == 0
         finally:
