@@ -211,7 +211,7 @@ static int l_id(lua_State *L)
     const mqlua_connection *c = check(L);
     char id[32];
     snprintf(id, sizeof id, "%x-%llx", c->worker, c->number);
-    return push_text(L, c->number ? id : NULL);
+    return push_text(L, id);
 }
 
 /* Behind a proxy the socket's peer is the proxy: its address must not be taken for the client's. */

@@ -37,7 +37,7 @@ typedef struct mqlua_connection {
     bool outgoing, fresh, condemned, seen;
     bool secure, authenticated;
     unsigned worker;          /* its number, */
-    unsigned long long number; /* and that of the connection there: together the id. 0: it has none */
+    unsigned long long number; /* and that of the connection there: together the id */
     char *login; /* the one accepted last; malloc'ed */
     bool endpoints_known;
     mqlua_endpoint remote, local;

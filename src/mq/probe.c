@@ -32,14 +32,23 @@ struct fjson_object;
 #ifndef PROBE_RECIPIENT
 #define PROBE_RECIPIENT -1
 #endif
+#ifndef PROBE_ENVELOPE
+#define PROBE_ENVELOPE -1
+#endif
 #ifndef PROBE_LOCAL
 #define PROBE_LOCAL -1
+#endif
+#ifndef PROBE_SETLOCAL
+#define PROBE_SETLOCAL -1
 #endif
 #ifndef PROBE_JSON
 #define PROBE_JSON -1
 #endif
 
 #include "mq/probe.h"
+
+/* Functions that go together and do not agree: then nothing is known, and neither is called. */
+#define BOTH(one, other) ((one) == (other) ? (one) : -1)
 
 const mqlua_probe mqlua_probe_found = {
 #ifdef MQLUA_VENDOR
@@ -48,7 +57,7 @@ const mqlua_probe mqlua_probe_found = {
     .api_version = PROBE_API_VERSION,
     .read_flag = PROBE_READ,
     .write_flag = PROBE_WRITE,
-    .recipient_is_address = PROBE_RECIPIENT,
-    .local_on_address = PROBE_LOCAL,
+    .recipient_is_address = BOTH(PROBE_RECIPIENT, PROBE_ENVELOPE),
+    .local_on_address = BOTH(PROBE_LOCAL, PROBE_SETLOCAL),
     .json_is_fastjson = PROBE_JSON,
 };

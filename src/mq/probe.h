@@ -7,7 +7,7 @@
 typedef struct mqlua_probe {
     bool vendor; /* built against the vendor's header */
     int api_version, read_flag, write_flag;
-    int recipient_is_address; /* 1: MQ_recipient returns an MQ_Address; 0: a string */
+    int recipient_is_address; /* 1: MQ_recipient and MQ_envelope return addresses; 0: strings */
     int local_on_address;     /* 1: MQ_local and MQ_setLocal take an MQ_Address; 0: an MQ_Message */
     int json_is_fastjson;
 } mqlua_probe;

@@ -52,8 +52,12 @@ static void fill(mqlua_run *run, mqlua_worker *worker, mqlua_event event, MQ_Con
         run->state->users++;
         if (run->has_message)
             mqlua_message_init(&run->message, &run->state->env, arguments->message, event);
-        if (!peer)
+        if (!peer) {
+            /* Nothing tells when an outgoing connection begins or ends: what has an id is one event on it. */
             mqlua_connection_init(&run->own, &run->state->env, host, true);
+            run->own.worker = (unsigned)worker->number;
+            run->own.number = ++worker->connections;
+        }
     }
 }
 

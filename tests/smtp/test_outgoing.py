@@ -38,6 +38,22 @@ def test_connection_fields():
     assert log(data(code)[2]) == ["outgoing 127.0.0.1 false number"]
 
 
+def test_connection_id_is_for_one_event():
+    policy = """
+    for _, event in ipairs{"data", "sent"} do
+      mq.on("smtp_out_" .. event, function(connection)
+        local id = connection.id
+        if event == "data" then mq.sleep(0.001) end
+        mq.log.info("<%s %s>", id, id == connection.id)
+      end)
+    end"""
+    with Sink() as sink, delivering(policy, [{}, {}], "--out-connections", 1, sink=sink) as host:
+        host.results(2)
+        host.wait_stderr("<.* true>", 4)
+    ids = [line.split()[0] for line in log(host.stderr)]
+    assert len(set(ids)) == 4 and all(re.fullmatch(r"[1-9]-[0-9a-f]+", one) for one in ids)
+
+
 @pytest.mark.parametrize("field", ["vars", "transaction", "login", "is_authenticated"])
 def test_what_outgoing_connections_do_not_have(field):
     assert "for incoming connections only" in error(f"return connection.{field}")

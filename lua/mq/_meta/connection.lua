@@ -1,7 +1,7 @@
 ---@meta mq.connection
 
 ---@class mq.connection
----@field id string? unique in this process; nil on outgoing connections
+---@field id string unique in this process; on outgoing connections another one at each event
 ---@field remote_ip string? nil when the peer is one of host.proxies
 ---@field remote_port integer?
 ---@field peer_ip string? the other end of the socket, be it a proxy or not
