@@ -84,7 +84,6 @@ void mqlua_state_free(mqlua_state *state)
 
 void mqlua_state_serve(mqlua_state *state)
 {
-    mqlua_vm_set_stop(state->env.vm, NULL);
     state->env.phase = MQLUA_SERVING;
     mqlua_timers_start(&state->env);
 }

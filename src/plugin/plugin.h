@@ -12,6 +12,12 @@
 typedef struct mqlua_worker mqlua_worker;
 typedef struct mqlua_reload mqlua_reload;
 
+/* What the handlers of one generation did on one worker. Written by the worker, read by the thread that reloads. */
+enum { MQLUA_GENERATIONS = 8 }; /* alive in a worker, at most */
+typedef struct mqlua_tally {
+    atomic_uint_fast64_t generation, runs, failures;
+} mqlua_tally;
+
 typedef struct mqlua_plugin {
     mqlua_symbols symbols;
     mqlua_settings *settings;
@@ -27,6 +33,7 @@ typedef struct mqlua_plugin {
     mqlua_reload *reload; /* the thread that watches the files; NULL: there is none */
     atomic_uint_fast64_t generation;
     mqlua_worker *workers;
+    mqlua_tally departed[MQLUA_GENERATIONS]; /* of workers that ended; under the lock */
     int worker_count; /* how many were ever made: their numbers */
     int worker_users; /* how many have not ended */
     mqlua_state *process; /* where initialize and cleanup run */

@@ -6,17 +6,21 @@
  * went well before. */
 static const double WINDOW_SECONDS = 10;
 
+static void add(mqlua_counts *sum, const mqlua_tally *tally, uint64_t generation)
+{
+    if (atomic_load_explicit(&tally->generation, memory_order_acquire) != generation)
+        return;
+    sum->failures += atomic_load_explicit(&tally->failures, memory_order_relaxed);
+    sum->runs += atomic_load_explicit(&tally->runs, memory_order_relaxed);
+}
+
 static mqlua_counts count(mqlua_plugin *plugin, uint64_t generation)
 {
     mqlua_counts sum = {0, 0};
     pthread_mutex_lock(&plugin->lock);
-    for (mqlua_worker *worker = plugin->workers; worker; worker = worker->next) {
-        mqlua_tally *tally = &worker->tallies[generation % MQLUA_GENERATIONS];
-        if (atomic_load_explicit(&tally->generation, memory_order_acquire) != generation)
-            continue;
-        sum.failures += atomic_load_explicit(&tally->failures, memory_order_relaxed);
-        sum.runs += atomic_load_explicit(&tally->runs, memory_order_relaxed);
-    }
+    add(&sum, &plugin->departed[generation % MQLUA_GENERATIONS], generation);
+    for (mqlua_worker *worker = plugin->workers; worker; worker = worker->next)
+        add(&sum, &worker->tallies[generation % MQLUA_GENERATIONS], generation);
     pthread_mutex_unlock(&plugin->lock);
     return sum;
 }

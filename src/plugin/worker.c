@@ -13,10 +13,10 @@
 
 /* ---- what to look at ---- */
 
-#define INCOMING_TRANSACTION \
+#define INCOMING_TRANSACTION                                                                                 \
     (MQLUA_BIT(MQLUA_IN_RCPTTO) | MQLUA_BIT(MQLUA_IN_DATA) | MQLUA_BIT(MQLUA_IN_MESSAGE))
-#define ALL_INCOMING \
-    (MQLUA_BIT(MQLUA_IN_CONNECT) | MQLUA_BIT(MQLUA_IN_SECURE) | MQLUA_BIT(MQLUA_IN_AUTHENTICATE) | \
+#define ALL_INCOMING                                                                                         \
+    (MQLUA_BIT(MQLUA_IN_CONNECT) | MQLUA_BIT(MQLUA_IN_SECURE) | MQLUA_BIT(MQLUA_IN_AUTHENTICATE) |           \
      MQLUA_BIT(MQLUA_IN_MAILFROM) | INCOMING_TRANSACTION | MQLUA_BIT(MQLUA_IN_CLOSE))
 
 void mqlua_worker_update_wanted(mqlua_worker *worker)
@@ -133,7 +133,8 @@ static void soon_fired(mqlua_timer *timer)
     /* The turn that this belongs to does the work in its end. */
 }
 
-/* The last thing in every turn of the loop: tasks first, then the hand-backs, inside which the host may call us. */
+/* The last thing in every turn of the loop: tasks first, then the hand-backs, inside which the host may call
+ * us. */
 static void end_of_turn(void *data)
 {
     mqlua_worker *worker = data;
@@ -183,6 +184,7 @@ mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *pl
         mqlua_state_free(state);
         return NULL;
     }
+    mqlua_vm_set_stop(state->env.vm, NULL); /* the flag may be gone before the state */
     return state;
 }
 
@@ -229,12 +231,14 @@ static void load_policy(mqlua_worker *worker)
     pthread_mutex_unlock(&plugin->lock);
     if (!bundle)
         return;
-    mqlua_state *state = mqlua_worker_make_state(plugin, &place, bundle, worker->generation, NULL, NULL, &error);
+    mqlua_state *state =
+        mqlua_worker_make_state(plugin, &place, bundle, worker->generation, NULL, NULL, &error);
     mqlua_bundle_unref(bundle);
     if (state) {
         mqlua_worker_serve(worker, state);
     } else {
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: worker %d has no policy and %s:", worker->number,
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: worker %d has no policy and %s:", worker->number,
                   plugin->settings->start_without_policy ? "lets mail pass, as the settings say"
                                                          : "answers connections with 421");
         mqlua_log_lines(&plugin->symbols, MQLUA_LOG_CRIT, error ? error : "not enough memory");
@@ -255,11 +259,25 @@ static void enlist(mqlua_worker *worker)
     pthread_mutex_unlock(&plugin->lock);
 }
 
+/* What a worker that ends has counted is not lost for the judgement of its generations. Under the lock. */
+static void add_tally(mqlua_tally *sum, const mqlua_tally *tally)
+{
+    if (tally->generation < sum->generation || !tally->generation)
+        return;
+    if (tally->generation > sum->generation)
+        sum->runs = sum->failures = 0;
+    sum->generation = tally->generation;
+    sum->runs += tally->runs;
+    sum->failures += tally->failures;
+}
+
 /* From here on no other thread knows the worker: neither its loop nor what was prepared for it. */
 static void delist(mqlua_worker *worker)
 {
     mqlua_plugin *plugin = worker->plugin;
     pthread_mutex_lock(&plugin->lock);
+    for (int i = 0; i < MQLUA_GENERATIONS; i++)
+        add_tally(&plugin->departed[i], &worker->tallies[i]);
     if (worker->prev)
         worker->prev->next = worker->next;
     else
@@ -278,7 +296,8 @@ static bool leave(mqlua_plugin *plugin)
     if (alone)
         mqlua_reload_stop(plugin);
     pthread_mutex_lock(&plugin->lock);
-    bool all = --plugin->worker_users == 0 && plugin->cleaned; /* after this, somebody else may free the plugin */
+    bool all =
+        --plugin->worker_users == 0 && plugin->cleaned; /* after this, somebody else may free the plugin */
     pthread_mutex_unlock(&plugin->lock);
     return all;
 }
@@ -289,7 +308,8 @@ mqlua_worker *mqlua_worker_new(mqlua_plugin *plugin, MQ_Context *context)
     if (worker)
         worker->loop = mqlua_loop_new(&plugin->symbols, context, plugin->read_flag, plugin->write_flag);
     if (!worker || !worker->loop) {
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: a worker cannot be set up: its mail passes "
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: a worker cannot be set up: its mail passes "
                   "without policy");
         free(worker);
         return NULL;

@@ -39,12 +39,6 @@ typedef struct mqlua_rerun {
     mqlua_event event;
 } mqlua_rerun;
 
-/* What the handlers of one generation did on one worker. Written by the worker, read by the thread that reloads. */
-enum { MQLUA_GENERATIONS = 8 }; /* alive in a worker, at most */
-typedef struct mqlua_tally {
-    atomic_uint_fast64_t generation, runs, failures;
-} mqlua_tally;
-
 struct mqlua_worker {
     mqlua_plugin *plugin;
     MQ_Context *context;

@@ -539,6 +539,17 @@ def test_a_trial_that_passed_replaces_it(policy, tmp_path):
         assert judged(host)[3] == 2
 
 
+def test_a_clean_stop_keeps_what_served_well(policy, tmp_path):
+    folder, environment = state(tmp_path)
+    with run(policy, environment=environment) as host:
+        policy.save(tag(2))
+        reloaded(host)
+        assert judged(host)[3] == 2
+    policy.save("x x")
+    with run(policy, environment=environment) as host:
+        assert judged(host)[3] == 2
+
+
 def test_another_policy_has_its_own(policy, tmp_path):
     folder, environment = state(tmp_path)
     with run(policy, environment=environment) as host:
