@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Reload: which generation judges what, every way in which files change, what is refused, what survives."""
 
+import collections
 import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -269,6 +271,43 @@ def test_figures(policy):
         for line in ("mailerq_lua_generation 2", 'mailerq_lua_reloads(_total)?{result="published"} 1',
                      'mailerq_lua_reloads(_total)?{result="refused"} 1', 'mailerq_lua_adoption_seconds_count [1-9]'):
             host.wait_stderr(line)
+
+
+def test_eight_generations_at_most_with_two_thousand_idle_connections(policy):
+    """Each connection is inside a transaction, so pinned; a generation ends with its context_cleanup."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+    life = """
+    mq.on("context_initialize", function(worker) mq.log.info("live +1 " .. worker.number) end)
+    mq.on("context_cleanup", function(worker) mq.log.info("live -1 " .. worker.number) end)"""
+    policy.save(tag(0) + life)
+    with run(policy, workers=2) as host:
+        clients = []
+        for version in range(1, 21):
+            for _ in range(100):
+                clients.append(Client(host.port))
+            for client in clients[-100:]:
+                client.greet()
+                client.expect("MAIL FROM:<sender@example.org>", 250)
+            policy.save(tag(version) + life)
+            reloaded(host, version)
+        assert len(clients) == 2000
+        wait_until(lambda: host.stderr.count("live -1") >= host.stderr.count("live +1") - 8 * 3, "old generations to end")
+        for client in clients[::10]:
+            client.expect("RCPT TO:<one@example.com>", 250)
+            client.expect("DATA", 354)
+            client.expect("text\r\n.", 250)
+        assert len(host.inbox(200)) == 200
+        for client in clients:
+            client.close()
+        log = host.stderr
+    live, most = collections.Counter(), collections.Counter()
+    for change, worker in re.findall(r"live ([+-]1) (\d+)", log):
+        live[worker] += int(change)
+        most[worker] = max(most[worker], live[worker])
+    # one more is made before the oldest ends, and its end is the business of another thread
+    assert max(most.values()) <= 8 + 2, most
+    assert "connections move from generation 1 to" in log
 
 
 # ---- how files change ----
