@@ -11,6 +11,7 @@ typedef struct build {
     mqlua_parcel **parcels; /* of each place */
     mqlua_state **states;
     size_t count, asked, room;
+    bool talks; /* the new policy has reload handlers */
 } build;
 
 static bool grow(build *b)
@@ -58,7 +59,8 @@ static bool make(build *b, mqlua_bundle *bundle, uint64_t generation, const atom
 {
     size_t first = b->asked;
     b->asked = b->count;
-    mqlua_handover_ask(b->plugin, b->places + first, b->parcels + first, b->count - first, stop);
+    if (!b->plugin->silent)
+        mqlua_handover_ask(b->plugin, b->places + first, b->parcels + first, b->count - first, stop);
     for (size_t i = first; i < b->count; i++) {
         char *why = NULL;
         b->states[i] =
@@ -68,6 +70,7 @@ static bool make(build *b, mqlua_bundle *bundle, uint64_t generation, const atom
         free(why);
         if (!b->states[i])
             return false;
+        b->talks |= b->states[i]->env.registry->events[MQLUA_RELOAD].count > 0;
     }
     return true;
 }
@@ -80,6 +83,7 @@ static void publish(build *b, mqlua_bundle *bundle, uint64_t generation)
         size_t i = find(b, worker);
         b->states[i] = atomic_exchange(&worker->prepared, b->states[i]);
     }
+    b->plugin->silent = !b->talks;
     mqlua_bundle *old = b->plugin->bundle;
     b->plugin->bundle = mqlua_bundle_ref(bundle);
     mqlua_bundle_unref(old);

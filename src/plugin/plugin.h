@@ -37,6 +37,7 @@ typedef struct mqlua_plugin {
     int worker_count; /* how many were ever made: their numbers */
     int worker_users; /* how many have not ended */
     mqlua_state *process; /* where initialize and cleanup run */
+    bool silent;          /* the policy in use has no reload handlers; of the thread that reloads */
     bool cleaned;         /* mq_cleanup was called */
     bool keep_warned;
     bool in_context;      /* a context was made: the host is who it is going to be */

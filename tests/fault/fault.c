@@ -6,13 +6,15 @@
  * and a message is as it was or as it should be, never between. Afterwards sessions go as if nothing had
  * happened.
  *
- *   fault FOLDER [STRIDE] [load|first|later|end c|lua N]
+ *   fault FOLDER [STRIDE] [load|first|later|end|reload c|lua N]
  *
  * FOLDER holds policy.lua and its files. Of the requests of Lua, only every STRIDE-th fails (1: all). The
  * rest of the line asks for one of them alone.
  */
 
 #include "host.h"
+#include "plugin/build.h"
+#include "plugin/keep.h"
 #include <libfastjson/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +115,9 @@ static bool same_but_reason(const char *expected, const char *after)
 static void check_message(const char *localpart, const char *before, MQ_Message *message)
 {
     char **expected = wanted_text(localpart), *after = host_json_text(message->json);
+    char *second = strstr(after, "\"generation\":2");
+    if (second) /* of a reload; the rest is the same */
+        second[strlen("\"generation\":")] = '1';
     if (!*expected)
         *expected = strdup(after);
     bool right = strcmp(*expected, after) == 0;
@@ -298,12 +303,58 @@ static bool in_later(void)
     return then_as_ever();
 }
 
+/* As the thread that reloads does it, on this one. */
+static void reload(void)
+{
+    mqlua_worker *worker = MQ_contextData(host_context());
+    atomic_bool stop = false;
+    char *error = NULL, *why = NULL;
+    if (!worker)
+        return;
+    mqlua_plugin *plugin = worker->plugin;
+    uint64_t before = plugin->generation;
+    fault_enter();
+    mqlua_bundle *seen = NULL, *bundle = mqlua_keep_check(plugin, NULL, &seen, &error);
+    plugin->silent = true; /* the question would wait for this very thread */
+    bool good = bundle && mqlua_build_all(plugin, bundle, before + 1, &stop, &why) >= 0;
+    if (bundle)
+        mqlua_keep_store(plugin, bundle);
+    fault_leave();
+    if (plugin->generation != before + good || (!good && !fault_hit()))
+        fail(error ? error : why ? why : "the reload failed");
+    mqlua_bundle_unref(bundle);
+    mqlua_bundle_unref(seen);
+    free(error);
+    free(why);
+}
+
+/* A connection moves to the new generation, with its vars, or stays with the old one. */
+static bool in_reload(void)
+{
+    MQ_Connection connection;
+    start();
+    host_connect(&connection);
+    EVENT(&connection, mq_smtp_in_connect(host_context(), &connection));
+    sender(&connection, "plain");
+    fault_set(kind, *number);
+    reload();
+    sender(&connection, "plain");
+    recipient(&connection, "plain");
+    close_connection(&connection);
+    bool failed = then_as_ever();
+    stop();
+    return failed;
+}
+
 static const struct phase {
     const char *name;
     bool (*run)(void);
     bool stays;
-} phases[] = {
-    {"load", in_load, false}, {"first", in_first, false}, {"later", in_later, true}, {"end", in_end, false}};
+} phases[] = {{"load", in_load, false},
+              {"first", in_first, false},
+              {"later", in_later, true},
+              {"end", in_end, false},
+              {"reload", in_reload, false}};
 
 enum { PHASES = sizeof phases / sizeof phases[0] };
 
