@@ -63,6 +63,7 @@ for profile in lenient far; do
   MQLUA_PROFILE=$profile run_pytest "SMTP with the $profile host (tests/smtp/profiles.py)" tests/smtp
 done
 run_pytest "examples" examples
+run_pytest "what an event costs" tests/bench
 preset=asan
 run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_verdicts.py tests/smtp/test_objects.py \
   tests/smtp/test_message_json.py tests/smtp/test_errors.py tests/smtp/test_outgoing.py

@@ -182,6 +182,18 @@ void mqlua_message_end(mqlua_message *m)
     m->host = NULL;
 }
 
+/* Whether a script may have put something in place of what is in the tree. */
+static bool is_touched(const mqlua_message *m)
+{
+    if (m->document == LUA_NOREF)
+        return false;
+    lua_State *L = mqlua_vm_state(m->env->vm);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
+    bool touched = mqlua_doc_is_touched(mqlua_doc_test(L, -1));
+    lua_pop(L, 1);
+    return touched;
+}
+
 static int commit_document(lua_State *L)
 {
     mqlua_message *m = lua_touserdata(L, 1);
@@ -195,17 +207,6 @@ static int commit_document(lua_State *L)
         luaL_error(L, "nothing can be written in smtp_out_sent: the message has left already");
     mqlua_doc_apply(L, doc);
     return 0;
-}
-
-static bool is_touched(const mqlua_message *m)
-{
-    if (m->document == LUA_NOREF)
-        return false;
-    lua_State *L = mqlua_vm_state(m->env->vm);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
-    bool touched = mqlua_doc_is_touched(mqlua_doc_test(L, -1));
-    lua_pop(L, 1);
-    return touched;
 }
 
 static void commit_local(mqlua_message *m)
@@ -255,7 +256,7 @@ static int push_address(lua_State *L, const char *key, void *function)
     mqlua_message *m = check(L);
     const char *wire = wire_address(m, function);
     size_t size;
-    if (!wire && (m->document != LUA_NOREF || !m->env->tree || !json_string(m, key, &wire, &size))) {
+    if (!wire && (is_touched(m) || !m->env->tree || !json_string(m, key, &wire, &size))) {
         mqlua_message_push_json(L, m);
         lua_getfield(L, -1, key);
         wire = lua_tostring(L, -1);

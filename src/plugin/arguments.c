@@ -57,6 +57,17 @@ int mqlua_arguments_push(lua_State *L)
     }
 }
 
+int mqlua_arguments_ready(const mqlua_run *run, int arguments[2])
+{
+    arguments[0] = run->peer ? run->peer->connection.object : run->own.object;
+    arguments[1] = run->has_message ? run->message.object : LUA_NOREF;
+    if (run->stage == MQLUA_RUN_ON_ERROR || arguments[0] == LUA_NOREF)
+        return 0;
+    if (run->has_message)
+        return arguments[1] == LUA_NOREF ? 0 : 2;
+    return run->event == MQLUA_IN_CONNECT || run->event == MQLUA_IN_SECURE || run->event == MQLUA_IN_CLOSE;
+}
+
 /* ---- across a pause ---- */
 
 static char *copy(const char *text, size_t size)

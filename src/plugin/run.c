@@ -295,7 +295,9 @@ static void start_handler(mqlua_run *run)
     }
     run->state->made.count = 0;
     run->starting = true;
-    run->task = mqlua_task_start(env->vm, function, env->arguments, handler_ended, run);
+    int arguments[2], count = mqlua_arguments_ready(run, arguments);
+    run->task = count ? mqlua_task_start_with(env->vm, function, arguments, count, handler_ended, run)
+                      : mqlua_task_start(env->vm, function, env->arguments, handler_ended, run);
     run->starting = false;
 }
 

@@ -103,6 +103,8 @@ void mqlua_hold_remove(mqlua_run *run);
 
 /* arguments.c: pushes what a handler gets; lua_CFunction that runs inside the task. */
 int mqlua_arguments_push(lua_State *L);
+/* The same when each of them was pushed before: registry references to them, and how many. 0: no. */
+int mqlua_arguments_ready(const mqlua_run *run, int arguments[2]);
 /* Before the callback returns true: copies what ends with it. False: no memory. */
 bool mqlua_arguments_keep(mqlua_run *run);
 void mqlua_arguments_free(mqlua_run *run);

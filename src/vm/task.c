@@ -262,22 +262,41 @@ static bool resume(mqlua_task *task, int nargs)
     return settle(task, status, expired);
 }
 
-mqlua_task *mqlua_task_start(mqlua_vm *vm, int handler, int prepare, mqlua_ended ended, void *ud)
+/* A task with an empty coroutine; NULL when there is no memory: then it has ended already. */
+static mqlua_task *make(mqlua_vm *vm, mqlua_ended ended, void *ud)
 {
     mqlua_task *task = task_new(vm, ended, ud);
     if (!task) {
         mqlua_end end = {.outcome = MQLUA_FAILED, .error = "not enough memory", .kind = MQLUA_ERROR_MEMORY};
         ended(NULL, &end, ud);
-        return NULL;
-    }
-    if (!mqlua_coroutine_take(vm, &task->co, &task->ref)) {
+    } else if (!mqlua_coroutine_take(vm, &task->co, &task->ref)) {
         end_failed(task, LUA_ERRMEM, false);
-        return NULL;
+        task = NULL;
     }
+    return task;
+}
+
+mqlua_task *mqlua_task_start(mqlua_vm *vm, int handler, int prepare, mqlua_ended ended, void *ud)
+{
+    mqlua_task *task = make(vm, ended, ud);
+    if (!task)
+        return NULL;
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, vm->body);
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, handler);
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, prepare);
     return resume(task, 2) ? NULL : task;
+}
+
+mqlua_task *mqlua_task_start_with(mqlua_vm *vm, int handler, const int *arguments, int count, mqlua_ended ended,
+                                  void *ud)
+{
+    mqlua_task *task = make(vm, ended, ud);
+    if (!task)
+        return NULL;
+    lua_rawgeti(task->co, LUA_REGISTRYINDEX, handler);
+    for (int i = 0; i < count; i++)
+        lua_rawgeti(task->co, LUA_REGISTRYINDEX, arguments[i]);
+    return resume(task, count) ? NULL : task;
 }
 
 mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_ended ended, void *ud)
@@ -433,7 +452,7 @@ static void resume_woken(mqlua_task *task)
     mqlua_wait *wait = task->wait;
     delivery d = {wait, task->co, 0};
     char *error = NULL;
-    int status = mqlua_vm_setup(task->vm, deliver, &d, &error);
+    int status = mqlua_vm_store(task->vm, deliver, &d, &error);
     unlink_wait(wait);
     if (wait->done)
         wait->done(wait);

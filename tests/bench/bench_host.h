@@ -33,5 +33,9 @@ double bench_host_now(void);
 /* Before anything else: sets up the socket that is every connection's. False: there is none. */
 bool bench_host_open(void);
 
-/* One turn of the loop: waits for the first timer or descriptor and calls back. Returns when it woke up. */
+/* Seconds of CPU that the process has used. */
+double bench_host_cpu(void);
+
+/* One turn of the loop: waits for the first timer or descriptor and calls back. Returns the CPU clock from
+ * when it woke. */
 double bench_host_turn(void);

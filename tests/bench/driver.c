@@ -263,24 +263,24 @@ static void measure_parked(int count, session *s)
         fail("no memory", NULL);
     for (int i = 0; i < count; i++)
         call_and_wait(CONNECT, &connections[i], s);
-    double before = in_use(), begun = bench_host_now();
+    double before = in_use(), begun = bench_host_cpu();
     for (int i = 0; i < count; i++) {
         connections[i].paused = true;
         connections[i].paused = call(MAILFROM, &connections[i], s) && connections[i].paused;
         waiting += connections[i].paused;
     }
     printf("parked %d\nbytes %.1f\npark %.6f\n", waiting, (in_use() - before) / count,
-           bench_host_now() - begun);
+           bench_host_cpu() - begun);
     double first = 0;
     for (int left = waiting; left;) {
-        double woke = bench_host_turn();
+        double began = bench_host_turn();
         left = 0;
         for (int i = 0; i < count; i++)
             left += connections[i].paused;
         if (!first && left < waiting)
-            first = woke;
+            first = began;
     }
-    printf("resume %.6f\n", bench_host_now() - first);
+    printf("resume %.6f\n", bench_host_cpu() - first);
     for (int i = 0; i < count; i++)
         call_and_wait(CLOSE, &connections[i], s);
     free(connections);

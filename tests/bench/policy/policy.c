@@ -244,12 +244,12 @@ static void quarantine(struct fjson_object *json, MQ_Message *message, const cha
 
 bool mq_smtp_in_message(MQ_Context *context, MQ_Connection *connection, MQ_Message *message)
 {
-    struct fjson_object *json = MQ_json(message), *facts = get(json, "connection"), *secure;
+    struct fjson_object *json = MQ_json(message);
     client *c = MQ_connectionData(connection);
     tag(json, c && c->partner ? "partner" : "public");
-    if (!get(json, "message-id") || !get(json, "received"))
+    if (!get(json, "message-id") || !get(json, "received") || !get(json, "hostname"))
         tag(json, "incomplete");
-    if (facts && (secure = get(facts, "secure")) && fjson_object_get_boolean(secure))
+    if (MQ_secure(connection))
         tag(json, "tls");
     const char *pool = lookup(customers, get_string(json, "envelope"));
     fjson_object_object_add(json, "pool", fjson_object_new_string(pool ? pool : "shared"));

@@ -44,10 +44,10 @@ end, { name = "count" })
 mq.on("smtp_in_message", function(connection, message)
   local json = message.json
   message:tag(connection.vars.partner and "partner" or "public")
-  if not json["message-id"] or not json.received then
+  if not (json["message-id"] and json.received and json.hostname) then
     message:tag("incomplete")
   end
-  if json.connection and json.connection.secure then
+  if connection.is_secure then
     message:tag("tls")
   end
 end, { name = "classify" })
