@@ -27,7 +27,7 @@ class Client(threading.Thread):
             begun = time.monotonic()
             try:
                 self.smtp.sendmail(self.kind["sender"], [self.kind["recipient"]], body)
-            except smtplib.SMTPException:
+            except (smtplib.SMTPException, OSError):
                 self.failed += 1
                 return
             self.times.append((begun, time.monotonic() - begun))
