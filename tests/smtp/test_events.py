@@ -100,8 +100,8 @@ def test_authenticate_without_password():
 def test_outgoing():
     with Sink() as sink, delivering(LOG, [{"recipient": "c@d.example"}], sink=sink) as host:
         host.results(1)
-        assert without_workers(notes(host)) == ["smtp_out_data connection c@d.example 0",
-                                                "smtp_out_sent connection c@d.example 0"]
+    assert without_workers(notes(host)) == ["smtp_out_data connection c@d.example 0",
+                                            "smtp_out_sent connection c@d.example 0"]
 
 
 ORDER = r"""
