@@ -99,17 +99,15 @@ static void push_member(lua_State *L, mqlua_doc *doc, int key, void *node)
     doc->handed = true;
 }
 
-static int l_index(lua_State *L)
+/* Pushes the value of the member whose name, a string, is at index; nil when there is none. */
+static void push_value(lua_State *L, mqlua_doc *doc, int index)
 {
-    mqlua_doc *doc = check_self(L);
     size_t size;
-    if (lua_type(L, 2) != LUA_TSTRING)
-        return 0;
-    if (push_cached(L, doc, 2)) {
+    if (push_cached(L, doc, index)) {
         doc->handed = doc->handed || lua_istable(L, -1);
-        return 1;
+        return;
     }
-    const char *key = lua_tolstring(L, 2, &size);
+    const char *key = lua_tolstring(L, index, &size);
     const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
     void *node;
     if (memchr(key, 0, size)) {
@@ -117,12 +115,29 @@ static int l_index(lua_State *L)
     } else if (hook && hook->get) {
         hook->get(L, doc->ud);
     } else if (doc->merge.tree->object_get(doc->merge.tree, doc->root, key, &node)) {
-        push_member(L, doc, 2, node);
-    } else if (strcmp(key, "totable") == 0) {
+        push_member(L, doc, index, node);
+    } else {
+        lua_pushnil(L);
+    }
+}
+
+/* The method, always: a member of that name comes from whoever sent the message (X-MQ-Totable) and must not
+ * break a policy. */
+static bool is_method(const char *key)
+{
+    return strcmp(key, "totable") == 0;
+}
+
+static int l_index(lua_State *L)
+{
+    mqlua_doc *doc = check_self(L);
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return 0;
+    if (is_method(lua_tostring(L, 2))) {
         mqlua_doc_push_class(L);
         lua_rawgeti(L, -1, MQLUA_DOC_TOTABLE);
     } else {
-        lua_pushnil(L);
+        push_value(L, doc, 2);
     }
     return 1;
 }
@@ -135,6 +150,8 @@ static int l_newindex(lua_State *L)
     if (lua_type(L, 2) != LUA_TSTRING)
         mqlua_path_raise(L, &root, "keys must be strings, not %s", luaL_typename(L, 2));
     const char *key = mqlua_value_key(L, 2, &root);
+    if (is_method(key))
+        mqlua_path_raise(L, &root, "totable is a method: no member of that name can be written");
     if (doc->hooks->check)
         doc->hooks->check(L, doc->ud, key, 3);
     const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
@@ -205,13 +222,13 @@ static int push_keys(lua_State *L, mqlua_doc *doc)
 static int l_step(lua_State *L)
 {
     lua_settop(L, 1);
+    mqlua_doc *doc = check_self(L);
     int at = (int)lua_tointeger(L, lua_upvalueindex(2));
     for (;;) {
         lua_rawgeti(L, lua_upvalueindex(1), ++at);
         if (lua_isnil(L, -1))
             return 1;
-        lua_pushvalue(L, -1);
-        lua_gettable(L, 1);
+        push_value(L, doc, 2);
         if (!lua_isnil(L, -1))
             break;
         lua_pop(L, 2);

@@ -85,7 +85,11 @@ static void test_pairs(void **state)
           "t.a.x[1] = 99; t.c[1] = 99; assert(json.a.x[1] == 1 and json.c[1] == 1)\n"
           "json.b = 2; json.c = nil",
           NULL);
-    check("{\"totable\":1}", "assert(json.totable == 1)", NULL);
+    check("{\"totable\":1,\"b\":2}",
+          "assert(json:totable().totable == 1 and json:totable().b == 2)\n"
+          "for k, v in pairs(json) do assert(type(v) == 'number') end\n"
+          "assert(not pcall(function() json.totable = 2 end))\n",
+          NULL);
 }
 
 static void test_writing(void **state)
