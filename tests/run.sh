@@ -3,16 +3,17 @@
 # line "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.."
-bash tests/install.sh || exit 1
+bash tests/install.sh build test fuzz || exit 1
 
 passed=0
 failed=0
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
+# build PRESET [TARGET]
 build() {
   echo "== build $1"
-  { cmake --preset "$1" && cmake --build --preset "$1"; } >"$logs/build" 2>&1 && return
+  { cmake --preset "$1" && cmake --build --preset "$1" ${2:+--target "$2"}; } >"$logs/build" 2>&1 && return
   tail -n 60 "$logs/build"
   echo "the $1 build failed"
   echo "$passed passed, $((failed + 1)) failed"
@@ -67,6 +68,12 @@ run_pytest "what an event costs" tests/bench
 preset=asan
 run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_verdicts.py tests/smtp/test_objects.py \
   tests/smtp/test_message_json.py tests/smtp/test_errors.py tests/smtp/test_outgoing.py
+
+build fuzz fuzz
+echo "== fuzz targets"
+bash tests/fuzz/run.sh >"$logs/run" 2>&1
+tail -n 40 "$logs/run"
+count "$logs/run"
 
 echo "== who may use whom, and what is exported"
 if /usr/bin/python3 tests/unit/includes.py build/release; then

@@ -241,8 +241,11 @@ static int decode_file(lua_State *L)
     lua_pushlstring(L, file->data, file->size);
     lua_call(L, 1, 2);
     file->accepted = !lua_isnil(L, -2);
-    if (!file->accepted && lua_type(L, -1) != LUA_TSTRING)
-        return luaL_error(L, "refused without a message");
+    int line, column;
+    if (!file->accepted &&
+        (lua_type(L, -1) != LUA_TSTRING ||
+         sscanf(lua_tostring(L, -1), "line %d, column %d: ", &line, &column) != 2 || line < 1))
+        return luaL_error(L, "refused without a place: %s", lua_tostring(L, -1));
     if (!file->accepted)
         return 0;
     lua_pop(L, 1);
