@@ -8,7 +8,8 @@
     assert "ledger: pauses=0" in host.stderr
 
 The program is taken from the folder in MQLUA_BUILD (default: build/release). Every wait ends after
-MQLUA_TIMEOUT seconds (default: 60), which is generous so that sanitizer builds pass on busy machines.
+MQLUA_TIMEOUT seconds (default: 60), which is generous so that sanitizer builds pass on busy machines. With
+MQLUA_WRAPPER the program is run by another one, such as "valgrind -q --error-exitcode=99".
 What kind of MailerQ it stands for is said by MQLUA_PROFILE (profiles.py).
 """
 
@@ -16,6 +17,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import smtplib
@@ -32,6 +34,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MQLUA_BUILD", ROOT / "build" / "release")).resolve()
 TIMEOUT = float(os.environ.get("MQLUA_TIMEOUT", "60"))
 PROGRAM = BUILD / "mqlua"
+WRAPPER = shlex.split(os.environ.get("MQLUA_WRAPPER", ""))
 
 MESSAGE = b"From: sender@example.org\r\nTo: one@example.com\r\nSubject: test\r\n\r\nText\r\n"
 
@@ -187,7 +190,7 @@ class Host:
         self.returncode = None
         self.port = None
         self.tls_port = None
-        self.command = [str(PROGRAM), "run", "--inbox", str(self.inbox_path), "--local", str(self.local_path)]
+        self.command = [*WRAPPER, str(PROGRAM), "run", "--inbox", str(self.inbox_path), "--local", str(self.local_path)]
         self.environment = {**os.environ, "MAILERQ_LUA_STATE_DIR": str(self.folder), **(environment or {})}
         self._lines = []
         self._reader = None

@@ -155,9 +155,12 @@ LINE = {"envelope": "from@sender.example", "recipient": "to@recipient.example", 
 
 
 @contextlib.contextmanager
-def delivering(policy, lines, *arguments, sink, **options):
-    """A host with that policy that delivers the lines (objects) to the sink; host.results(count) waits for results."""
+def delivering(policy, lines, *arguments, sink, files=None, **options):
+    """A host with that policy that delivers the lines (objects) to the sink; host.results(count) waits for results.
+    The files (name to text) go where the policy is."""
     host = Host(*arguments, policy=policy, start=False, **options)
+    for name, text in (files or {}).items():
+        (host.policy_path.parent / name).write_text(text)
     outbox, results = host.folder / "outbox.jsonl", host.folder / "results.jsonl"
     outbox.write_text("".join(json.dumps({**LINE, **line}) + "\n" for line in lines))
     host.command += ["--outbox", str(outbox), "--results", str(results), "--smarthost", sink.target]
