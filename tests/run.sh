@@ -10,10 +10,10 @@ failed=0
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
-# build PRESET [TARGET]
+# build PRESET [TARGET...]
 build() {
   echo "== build $1"
-  { cmake --preset "$1" && cmake --build --preset "$1" ${2:+--target "$2"}; } >"$logs/build" 2>&1 && return
+  { cmake --preset "$1" && cmake --build --preset "$1" ${2:+--target "${@:2}"}; } >"$logs/build" 2>&1 && return
   tail -n 60 "$logs/build"
   echo "the $1 build failed"
   echo "$passed passed, $((failed + 1)) failed"
@@ -43,7 +43,7 @@ run_pytest() {
 
 run_ctest() {
   echo "== unit tests ($preset)"
-  ctest --test-dir "build/$preset" --output-on-failure -j 2 >"$logs/run" 2>&1
+  ctest --test-dir "build/$preset" --output-on-failure -j 2 "$@" >"$logs/run" 2>&1
   grep -E 'tests passed|Failed|\*\*\*' "$logs/run" || tail -n 40 "$logs/run"
   local total bad
   total=$(grep -oE 'out of [0-9]+' "$logs/run" | grep -oE '[0-9]+' | tail -n 1)
@@ -74,6 +74,18 @@ echo "== fuzz targets"
 bash tests/fuzz/run.sh >"$logs/run" 2>&1
 tail -n 40 "$logs/run"
 count "$logs/run"
+
+# What crosses threads, and one run with everything in it.
+preset=tsan
+crossing=(test_threads test_metrics test_lookup host_test_inbox)
+build $preset mqlua mailerq-lua "${crossing[@]}"
+run_ctest -R "^($(IFS='|' && echo "${crossing[*]}"))$"
+run_pytest "SMTP with TSan" tests/smtp/test_whole.py tests/smtp/test_tasks.py
+preset=release
+export MQLUA_WRAPPER="valgrind -q --trace-children=yes --error-exitcode=99 --num-callers=30 --leak-check=full
+  --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible"
+run_pytest "SMTP with valgrind" tests/smtp/test_whole.py
+unset MQLUA_WRAPPER
 
 echo "== who may use whom, and what is exported"
 if /usr/bin/python3 tests/unit/includes.py build/release; then
