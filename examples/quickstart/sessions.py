@@ -219,6 +219,7 @@ def outgoing(show, message):
 def serve(host):
     """Keeps the host until Ctrl-C and prints its log."""
     server = f"127.0.0.1:{host.port}"
+    seen = len(host.stderr.splitlines())
     print(f"""
 The host goes on at {server}, until Ctrl-C. Talk to it with swaks, for example
 (apt-get install swaks libnet-ssleay-perl)
@@ -232,7 +233,6 @@ or by hand: openssl s_client -quiet -crlf -starttls smtp -connect {server}
 The policy: {shlex.quote(str(HERE / 'policy.lua'))}
 Messages:   tail -f {shlex.quote(str(host.inbox_path))}
 """, flush=True)
-    seen = len(host.stderr.splitlines())
     while host.process.poll() is None:
         lines = host.stderr.splitlines()
         for line in lines[seen:]:

@@ -6,6 +6,7 @@ import re
 import smtplib
 import subprocess
 import sys
+import threading
 
 SESSIONS = pathlib.Path(__file__).resolve().parent / "sessions.py"
 
@@ -21,6 +22,8 @@ def test_sessions():
 
 def test_serve():
     with subprocess.Popen([sys.executable, SESSIONS, "--serve"], stdout=subprocess.PIPE, text=True) as process:
+        bound = threading.Timer(120, process.kill)
+        bound.start()
         try:
             lines = iter(process.stdout.readline, "")
             port = next(int(found[1]) for found in map(re.compile(r"The host goes on at 127.0.0.1:(\d+)").match, lines)
@@ -32,4 +35,5 @@ def test_serve():
             assert "All is well." in "".join(lines)
             assert process.wait(60) == 0
         finally:
+            bound.cancel()
             process.kill()

@@ -15,6 +15,7 @@ def test_guessers_wait_longer_and_longer(mailerq):
     path = mailerq.policy
     path.write_text(path.read_text().replace("mq.sleep(delay)", 'mq.sleep(delay) mq.log.info("waited %g", delay)'))
     mailerq.dialogue("MAIL FROM:<a@example.org>  250\n" + 6 * "RCPT TO:<guess@example.com>  250\n")
+    mailerq.host.wait_stderr(r"waited \S+", 4)
     assert re.findall(r"waited (\S+)", mailerq.host.stderr) == ["0.01", "0.02", "0.04", "0.08"]
 
 
