@@ -30,7 +30,8 @@ mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mq
 }
 
 /* One file for each policy, so that trying another one on the same machine does not replace it:
- * last-known-good+etc+mailerq-lua+policy.lua. */
+ * last-known-good+etc+mailerq-lua+policy.lua.kept, which is no Lua file when it lies in the policy's folder.
+ */
 static bool kept_path(const mqlua_plugin *plugin, char *path, size_t size)
 {
     const mqlua_settings *settings = plugin->settings;
@@ -39,7 +40,7 @@ static bool kept_path(const mqlua_plugin *plugin, char *path, size_t size)
     if (length > LONGEST_NAME)
         policy += length - LONGEST_NAME;
     int folder = snprintf(path, size, "%s/", settings->state_dir);
-    int used = snprintf(path, size, "%s/last-known-good%s", settings->state_dir, policy);
+    int used = snprintf(path, size, "%s/last-known-good%s.kept", settings->state_dir, policy);
     if (used >= (int)size)
         return false;
     for (char *c = path + folder; *c; c++)

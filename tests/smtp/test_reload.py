@@ -578,6 +578,15 @@ def test_a_trial_that_passed_replaces_it(policy, tmp_path):
         assert judged(host)[3] == 2
 
 
+def test_state_in_the_folder_of_the_policy(policy):
+    """What is kept there is not taken for a file of the policy."""
+    with run(policy, environment={"MAILERQ_LUA_STATE_DIR": str(policy.folder)}) as host:
+        wait_until(lambda: list(policy.folder.glob("last-known-good*.kept")), "the kept policy")
+        policy.save(tag(2))
+        reloaded(host)
+        assert judged(host)[3] == 2 and "refused" not in host.stderr
+
+
 def test_a_clean_stop_keeps_what_served_well(policy, tmp_path):
     folder, environment = state(tmp_path)
     with run(policy, environment=environment) as host:
