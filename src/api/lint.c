@@ -57,7 +57,7 @@ static void see_forgotten(void *ud, const mqlua_call *call)
 {
     mqlua_verdict_kind kind = call->name ? kind_of(call->name) : MQLUA_VERDICTS;
     if (kind < MQLUA_VERDICTS && call->use == MQLUA_CALL_DROPPED)
-        say(ud, MQLUA_LINT_FORGOTTEN, "%s:%d: %s without 'return' does nothing: write 'return %s(...)'",
+        say(ud, MQLUA_LINT_MISTAKE, "%s:%d: %s without 'return' does nothing: write 'return %s(...)'",
             file_of(call), call->line, mqlua_verdict_name(kind), mqlua_verdict_name(kind));
 }
 
@@ -120,6 +120,12 @@ static bool is_right_elsewhere(const lint *l, mqlua_verdict_kind kind)
     return false;
 }
 
+static bool observes(int event)
+{
+    return event == MQLUA_IN_CLOSE || event == MQLUA_OUT_SENT;
+}
+
+/* Elsewhere it can be a branch that is never taken: no reason to stop the mail. */
 static void see_misplaced(void *ud, const mqlua_call *call)
 {
     lint *l = ud;
@@ -131,7 +137,8 @@ static void see_misplaced(void *ud, const mqlua_call *call)
     if (kind < MQLUA_VERDICTS &&
         mqlua_verdict_misplaced(kind, l->event, l->state->env.settings, buffer, sizeof buffer) &&
         !is_right_elsewhere(l, kind))
-        say(l, MQLUA_LINT_WRONG, "%s:%d: %s", file_of(call), call->line, buffer);
+        say(l, observes(l->event) ? MQLUA_LINT_WRONG : MQLUA_LINT_MISTAKE, "%s:%d: %s", file_of(call),
+            call->line, buffer);
 }
 
 /* What decides when the handler fails: a registry reference, or LUA_NOREF. */

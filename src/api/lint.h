@@ -7,9 +7,9 @@
 #include "api/state.h"
 
 typedef enum mqlua_lint_kind {
-    MQLUA_LINT_WRONG, /* a handler returns a verdict that its event does not take: the policy must not run */
-    MQLUA_LINT_FORGOTTEN, /* a verdict without return: what it is meant for does not happen */
-    MQLUA_LINT_NOTE,      /* may be meant so */
+    MQLUA_LINT_WRONG,   /* a handler of an event that only observes returns a verdict: the policy must not run */
+    MQLUA_LINT_MISTAKE, /* a verdict without return, or one that the event does not take: what is meant will not happen */
+    MQLUA_LINT_NOTE,    /* may be meant so */
 } mqlua_lint_kind;
 
 /* Tells found about everything that there is to say, one line each, with the place in front. state is a

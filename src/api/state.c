@@ -145,7 +145,7 @@ static void found(void *ud, mqlua_lint_kind kind, const char *text)
 {
     check *c = ud;
     if (kind != MQLUA_LINT_WRONG) {
-        if (kind == MQLUA_LINT_FORGOTTEN && c->note)
+        if (kind == MQLUA_LINT_MISTAKE && c->note)
             c->note(c->ud, text);
         return;
     }

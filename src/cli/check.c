@@ -12,24 +12,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void found(void *ud, mqlua_lint_kind kind, const char *text)
+static void mistake(void *ud, const char *text)
 {
     int *mistakes = ud;
-    if (kind == MQLUA_LINT_NOTE) {
-        printf("note: %s\n", text);
-        return;
-    }
     fprintf(stderr, "%s\n", text);
     ++*mistakes;
+}
+
+/* The check has told the others. */
+static void note(void *ud, mqlua_lint_kind kind, const char *text)
+{
+    if (kind == MQLUA_LINT_NOTE)
+        printf("note: %s\n", text);
 }
 
 static int report(const mqlua_env *proto, const char *policy)
 {
     char *error = NULL;
-    mqlua_bundle *bundle = mqlua_state_check(proto, policy, NULL, NULL, NULL, &error);
-    mqlua_state *state = bundle ? mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, &error) : NULL;
     int mistakes = 0;
-    bool good = state && mqlua_lint(state, found, &mistakes);
+    mqlua_bundle *bundle = mqlua_state_check(proto, policy, mistake, &mistakes, NULL, &error);
+    mqlua_state *state = bundle ? mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, &error) : NULL;
+    bool good = state && mqlua_lint(state, note, NULL);
     if (!good)
         fprintf(stderr, "%s\n", error ? error : "not enough memory");
     else if (!mistakes)

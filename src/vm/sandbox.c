@@ -4,6 +4,7 @@
  * that nobody wrote as text is not there unless the settings allow it. */
 
 #include "vm/bytes.h"
+#include "vm/files.h"
 #include "vm/heavy.h"
 #include "vm/internal.h"
 #include "vm/pairs.h"
@@ -226,6 +227,7 @@ void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits)
         shrink_debug(L);
     lock_metatable(L, LUA_FILEHANDLE);
     lock_string_metatable(L);
+    mqlua_files_open(L);
     mqlua_bytes_open(L);
     mqlua_pattern_open(L);
     mqlua_heavy_open(L);

@@ -184,6 +184,12 @@ def test_the_plugin_does_not_start_with_it(tmp_path):
     assert "policy.lua:2: mq.reject cannot be returned from smtp_in_close" in host.stderr
 
 
+def test_the_plugin_starts_with_a_verdict_at_the_wrong_event():
+    with Host(policy=handler("if address.localpart == 'x' then return mq.hold() end")) as host:
+        host.wait_stderr("policy.lua:2: mq.hold cannot be returned from smtp_in_rcptto")
+        host.send()
+
+
 def test_the_plugin_starts_with_a_forgotten_return():
     with Host(policy=handler("if address.localpart == 'x' then mq.reject() end")) as host:
         assert "policy.lua:2: mq.reject without 'return' does nothing" in host.stderr
