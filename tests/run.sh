@@ -67,7 +67,8 @@ run_pytest "examples" examples
 run_pytest "what an event costs" tests/bench
 preset=asan
 run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_verdicts.py tests/smtp/test_objects.py \
-  tests/smtp/test_message_json.py tests/smtp/test_errors.py tests/smtp/test_outgoing.py
+  tests/smtp/test_message_json.py tests/smtp/test_errors.py tests/smtp/test_outgoing.py tests/smtp/test_pauses.py \
+  tests/smtp/test_hosts.py tests/smtp/test_host_strict.py
 
 build fuzz fuzz
 echo "== fuzz targets"

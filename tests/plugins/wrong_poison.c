@@ -8,13 +8,13 @@
 
 static void fired(void *context)
 {
-    ++*(int *)MQ_contextData(context);
+    ++*(char *)MQ_contextData(context);
     MQ_log(MQ_INFO, "it was mine");
 }
 
 void mq_context_initialize(MQ_Context *context)
 {
-    MQ_setContextData(context, calloc(1, sizeof(int)));
+    MQ_setContextData(context, calloc(1, sizeof(char)));
 }
 
 void mq_context_cleanup(MQ_Context *context)
