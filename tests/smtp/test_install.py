@@ -52,7 +52,7 @@ def test_examples_are_complete(installed):
     assert not list(examples.rglob("*.py"))
 
 
-@pytest.mark.parametrize("knobs", [None, {"api": "5.0"}])
+@pytest.mark.parametrize("knobs", [{"api": "5.6.5"}, {"api": "5.0"}])
 def test_it_runs(installed, knobs, monkeypatch):
     """Finds its plugin, and the other programs, from where it is linked."""
     monkeypatch.setattr(mqlua, "PROGRAM", installed / "bin" / "mqlua")
