@@ -68,7 +68,7 @@ run_pytest "what an event costs" tests/bench
 preset=asan
 run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_verdicts.py tests/smtp/test_objects.py \
   tests/smtp/test_message_json.py tests/smtp/test_errors.py tests/smtp/test_outgoing.py tests/smtp/test_pauses.py \
-  tests/smtp/test_hosts.py tests/smtp/test_host_strict.py
+  tests/smtp/test_hosts.py tests/smtp/test_host_strict.py tests/smtp/test_reload.py
 
 build fuzz fuzz
 echo "== fuzz targets"
@@ -81,7 +81,7 @@ preset=tsan
 crossing=(test_threads test_metrics test_lookup host_test_inbox)
 build $preset mqlua mailerq-lua "${crossing[@]}"
 run_ctest -R "^($(IFS='|' && echo "${crossing[*]}"))$"
-run_pytest "SMTP with TSan" tests/smtp/test_whole.py tests/smtp/test_tasks.py
+run_pytest "SMTP with TSan" tests/smtp/test_whole.py tests/smtp/test_tasks.py tests/smtp/test_reload.py
 preset=release
 export MQLUA_WRAPPER="valgrind -q --trace-children=yes --error-exitcode=99 --num-callers=30 --leak-check=full
   --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible"
