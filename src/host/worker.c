@@ -92,11 +92,12 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
     host_loop_check_watchers(timer->data);
 }
 
+/* What is still paused is given up when the loop is over: timers that are due in the same turn may hand back.
+ */
 static void on_grace(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct host_worker *worker = timer->data;
-    host_outgoing_cut(worker);
-    host_session_cut_all(worker);
+    worker->cut = true;
     ev_break(worker->loop, EVBREAK_ALL);
 }
 
@@ -180,6 +181,10 @@ static void *run_worker(void *data)
     start_watching(worker);
     pthread_barrier_wait(&host->barrier);
     ev_run(worker->loop, 0);
+    if (worker->cut) {
+        host_outgoing_cut(worker);
+        host_session_cut_all(worker);
+    }
     host_stream_flush_all(worker);
     pthread_barrier_wait(&host->barrier);
     pthread_barrier_wait(&host->barrier);

@@ -43,6 +43,7 @@ struct host_worker {
     struct host_frame frame;
 
     bool stopping;
+    bool cut;        /* the grace is over: what is left is given up behind the loop */
     int connections; /* incoming and outgoing connections that are not over: the loop runs until none is left
                       */
 

@@ -269,6 +269,26 @@ def test_every_pause_ends_once(seed):
         check(host, refuse, drained)
 
 
+@pytest.mark.parametrize("disconnect", KNOBS["disconnect"])
+def test_stop_while_many_wake_up(disconnect):
+    """The host gives up connections that are still paused: nothing of theirs may come back after that."""
+    policy = """
+    mq.on("smtp_in_mailfrom", function()
+      for _ = 1, 1000 do mq.sleep(math.random() * 0.02) if math.random(8) == 1 then return end end
+    end)"""
+    for _ in range(3):
+        with Host("--grace", 0.02, policy=policy, knobs={"disconnect": disconnect, "timers": "exact"}) as host:
+            clients = [host.client() for _ in range(150)]
+            for client in clients:
+                client.send("EHLO x\r\n" + "MAIL FROM:<a@b.example>\r\nRSET\r\n" * 30)
+            for client in clients:
+                assert [client.code(), client.code()] == [220, 250]
+            assert host.stop() == 0
+            assert host.ledger()["pauses"] > host.ledger()["handbacks"], "some were given up"
+            for client in clients:
+                client.close()
+
+
 # ---- ten thousand at once ----
 
 MANY = r"""
