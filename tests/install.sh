@@ -8,7 +8,7 @@ set -eu
 
 build=(build-essential cmake ninja-build pkg-config libluajit-5.1-dev libjansson-dev libfastjson-dev libjson-c-dev
   libcrypt-dev libev-dev libssl-dev uthash-dev libxxhash-dev libcmocka-dev python3 openssl)
-test=(git ca-certificates curl libnet-ssleay-perl luajit postfix python3-pytest rsync swaks valgrind)
+test=(git ca-certificates curl libnet-ssleay-perl luajit postfix python3-pytest python3-pytest-xdist rsync swaks valgrind)
 fuzz=(clang libclang-rt-14-dev)
 bench=(postfix valgrind luajit lua-cjson nodejs npm)
 
