@@ -64,8 +64,8 @@ static bool walk_folder(walk *w, int fd, const char *prefix, int depth);
 static bool walk_subfolder(walk *w, int parent, const char *name, const char *path, int depth)
 {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return true;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+        return true; /* somebody else's: who requires what is in it is told */
     if (fd < 0) {
         mqlua_error_set(w->error, "%s/%s: %s", w->folder, path, strerror(errno));
         return false;

@@ -2,6 +2,7 @@
 
 #include "policy/load.h"
 #include "policy/error.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,13 +114,27 @@ static bool push_bundled(lua_State *L, const char *path)
     return true;
 }
 
+/* Pushes why a file that is there cannot be read, as a line for the message of require; "" when it is not
+ * there. */
+static void push_reason(lua_State *L, const char *path)
+{
+    char text[600] = "", *error = NULL;
+    if (!mqlua_bundle_sealed(bundle_of(L)) &&
+        !mqlua_bundle_file(bundle_of(L), path, MQLUA_FILE_LUA, &error) && error &&
+        !strstr(error, strerror(ENOENT)) && !strstr(error, strerror(ENOTDIR)))
+        snprintf(text, sizeof text, "\n\t%s", error);
+    free(error);
+    lua_pushstring(L, text);
+}
+
 static int search_policy(lua_State *L)
 {
     const char *name = luaL_gsub(L, luaL_checkstring(L, 1), ".", "/");
     const char *file = lua_pushfstring(L, "%s.lua", name), *init = lua_pushfstring(L, "%s/init.lua", name);
     if (push_bundled(L, file) || push_bundled(L, init))
         return 1;
-    lua_pushfstring(L, "\n\tno file '%s' or '%s' in the policy's folder", file, init);
+    push_reason(L, file);
+    lua_pushfstring(L, "\n\tno file '%s' or '%s' in the policy's folder%s", file, init, lua_tostring(L, -1));
     return 1;
 }
 
