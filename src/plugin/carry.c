@@ -33,13 +33,15 @@ static void send_reply(mqlua_run *run, const char *line)
 /* The last words. The host does not say whether it sends a reply of its own after ours: with 421 lines behind
  * ours, whatever it may send finds nobody who could take it for the reply to another command. One line is
  * enough for a client that leaves at the first; but some (Postfix is one) first read a reply to every command
- * that they have sent or mean to send, and each of these needs its 421. */
-static void send_farewell(mqlua_run *run, const char *line)
+ * of a transaction that they have sent or mean to send, and each of these needs its 421. */
+static void send_farewell(mqlua_run *run, const char *line, int closings)
 {
     static const char closing[] = CLOSING "\r\n";
     char reply[600 + SENT_AHEAD_MAX * (sizeof closing - 1)];
     size_t size = (size_t)snprintf(reply, 600, "%s\r\n", line);
-    for (int i = 0; i < SENT_AHEAD_MAX; i++, size += sizeof closing - 1)
+    if (run->event >= MQLUA_IN_MAILFROM)
+        closings = SENT_AHEAD_MAX;
+    for (int i = 0; i < closings; i++, size += sizeof closing - 1)
         memcpy(reply + size, closing, sizeof closing - 1);
     send_all(run, reply, size);
 }
@@ -74,14 +76,14 @@ static mqlua_carried refuse(mqlua_run *run)
         run->event == MQLUA_IN_MAILFROM || run->event == MQLUA_IN_RCPTTO || run->event == MQLUA_IN_DATA;
     if (run->worker->plugin->settings->host.reply_never == 1 && in_transaction)
         return refuse_and_go_on(run);
-    send_farewell(run, text_of(run, "450 4.7.1 Try again later"));
+    send_farewell(run, text_of(run, "450 4.7.1 Try again later"), 1);
     condemn(run);
     return MQLUA_CARRIED_HOLD;
 }
 
 static mqlua_carried disconnect(mqlua_run *run)
 {
-    send_farewell(run, text_of(run, CLOSING));
+    send_farewell(run, text_of(run, CLOSING), 0);
     condemn(run);
     return MQLUA_CARRIED_HOLD;
 }
@@ -178,7 +180,7 @@ mqlua_carried mqlua_carry(mqlua_run *run)
 mqlua_carried mqlua_carry_condemned(mqlua_run *run)
 {
     if (!run->state) { /* no policy that runs */
-        send_farewell(run, "421 4.3.0 Service not available");
+        send_farewell(run, "421 4.3.0 Service not available", 0);
         condemn(run);
         return MQLUA_CARRIED_HOLD;
     }
