@@ -12,6 +12,9 @@
  * takes microseconds; the look itself costs some 50 ns. */
 enum { HOOK_COUNT = 1000, HOOK_COUNT_LEAST = 10 };
 
+/* Calls of ours that may stand between the place where the budget is spent and the script. */
+enum { PLACE_LEVELS = 10 };
+
 /* Steps of C work between two looks at the clock. */
 enum { CHARGE_STEPS = 20000 };
 
@@ -100,7 +103,8 @@ enum { PROVISION = 64 * 1024 };
 
 static bool is_provision(const mqlua_vm *vm, const void *ptr)
 {
-    return vm->provision && (const char *)ptr >= vm->provision && (const char *)ptr < vm->provision + PROVISION;
+    return vm->provision && (const char *)ptr >= vm->provision &&
+           (const char *)ptr < vm->provision + PROVISION;
 }
 
 static void *take_provision(mqlua_vm *vm, size_t size)
@@ -170,7 +174,8 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
     }
     if (new_size > old_size) {
         size_t after = vm->used + (new_size - old_size);
-        if (vm->limits.memory && vm->inside && !vm->provision_open && after > vm->limits.memory + vm->reserve) {
+        if (vm->limits.memory && vm->inside && !vm->provision_open &&
+            after > vm->limits.memory + vm->reserve) {
             vm->refused = true;
             vm->pace = 0;
             set_hook(vm);
@@ -198,12 +203,27 @@ void mqlua_vm_spent_text(const mqlua_vm *vm, char text[MQLUA_SPENT_TEXT])
              (int)(vm->limits.budget * 1000 + 0.5));
 }
 
+/* Pushes where the script is, "policy.lua:12: ", whatever function of ours it has called; "" when it is
+ * nowhere. */
+static void push_place(lua_State *L)
+{
+    lua_Debug at;
+    for (int level = 0; level < PLACE_LEVELS && lua_getstack(L, level, &at); level++) {
+        lua_getinfo(L, "Sl", &at);
+        if (at.source[0] == '@' && at.currentline > 0) { /* a file; what is ours begins with '=' */
+            lua_pushfstring(L, "%s:%d: ", at.short_src, at.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
 static void raise_expired(lua_State *L, mqlua_vm *vm)
 {
     char text[MQLUA_SPENT_TEXT];
     expire(vm);
     mqlua_vm_spent_text(vm, text);
-    luaL_where(L, 0);
+    push_place(L);
     lua_pushfstring(L, "%s%s", lua_tostring(L, -1), text);
     lua_error(L);
 }
@@ -381,7 +401,8 @@ mqlua_vm *mqlua_vm_new(const mqlua_vm_limits *limits)
         return NULL;
     vm->limits = *limits;
     vm->pace = limits->memory ? limits->memory / 2 : SIZE_MAX;
-    vm->L = mqlua_vm_provide(vm) ? lua_newstate(allocate, vm) : NULL; /* LuaJIT crashes when it fails half-way */
+    vm->L =
+        mqlua_vm_provide(vm) ? lua_newstate(allocate, vm) : NULL; /* LuaJIT crashes when it fails half-way */
     mqlua_vm_provided(vm);
     if (!vm->L) {
         free(vm->provision);
