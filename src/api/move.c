@@ -30,14 +30,14 @@ static void tell_lost(mqlua_env *env, const char *error)
 
 /* The reference in to for what reference stands for in from; LUA_NOREF: nothing. teller: in whose name it is
  * logged. */
-static int move_reference(mqlua_env *from, int reference, mqlua_vm *to, mqlua_env *teller, const char *what)
+static int move_reference(mqlua_vm *from, int reference, mqlua_vm *to, mqlua_env *teller, const char *what)
 {
     mqlua_copy copy = {.other = mqlua_value_carry, .mark = mqlua_value_carry_mark};
     char *error = NULL;
     int moved = LUA_NOREF;
     if (!from || reference == LUA_NOREF)
         return LUA_NOREF;
-    if (!mqlua_copy_reference(&copy, from->vm, reference, to, &moved, &error))
+    if (!mqlua_copy_reference(&copy, from, reference, to, &moved, &error))
         tell_lost(teller, error);
     if (copy.type)
         tell_dropped(teller, what, &copy);
@@ -47,9 +47,10 @@ static int move_reference(mqlua_env *from, int reference, mqlua_vm *to, mqlua_en
 
 void mqlua_move_connection(mqlua_connection *c, mqlua_env *to)
 {
-    int vars = move_reference(c->env, c->vars, to->vm, to, "connection.vars");
+    mqlua_vm *from = c->env ? c->env->vm : NULL; /* none: there was no policy */
+    int vars = move_reference(from, c->vars, to->vm, to, "connection.vars");
     int transaction_vars =
-        move_reference(c->env, c->transaction.vars, to->vm, to, "connection.transaction.vars");
+        move_reference(from, c->transaction.vars, to->vm, to, "connection.transaction.vars");
     mqlua_connection_forget(c);
     c->env = to;
     c->vars = vars;
@@ -125,8 +126,8 @@ mqlua_parcel *mqlua_parcel_pack(mqlua_state *state)
         return NULL;
     mqlua_parcel *parcel = parcel_new(state->env.settings);
     if (parcel)
-        parcel->reference =
-            move_reference(&state->env, result, parcel->vm, &state->env, "what the reload handler returned");
+        parcel->reference = move_reference(state->env.vm, result, parcel->vm, &state->env,
+                                           "what the reload handler returned");
     luaL_unref(mqlua_vm_state(state->env.vm), LUA_REGISTRYINDEX, result);
     return parcel;
 }
@@ -134,12 +135,10 @@ mqlua_parcel *mqlua_parcel_pack(mqlua_state *state)
 void mqlua_parcel_unpack(const mqlua_parcel *parcel, mqlua_env *to)
 {
     char *error = NULL;
-    mqlua_copy copy = {.other = mqlua_value_carry, .mark = mqlua_value_carry_mark};
-    int moved = LUA_NOREF;
-    if (!parcel || parcel->reference == LUA_NOREF)
+    if (!parcel)
         return;
-    if (!mqlua_copy_reference(&copy, parcel->vm, parcel->reference, to->vm, &moved, &error) ||
-        mqlua_vm_setup(to->vm, store_carried, &moved, &error))
+    int moved = move_reference(parcel->vm, parcel->reference, to->vm, to, "mq.generation.carried");
+    if (moved != LUA_NOREF && mqlua_vm_setup(to->vm, store_carried, &moved, &error))
         tell_lost(to, error);
     free(error);
     luaL_unref(mqlua_vm_state(to->vm), LUA_REGISTRYINDEX, moved);

@@ -105,8 +105,8 @@ static void *helper(void *arg)
     return NULL;
 }
 
-/* Signals are for the host's threads. Those that a fault of this thread itself raises are not: blocked, they would
- * end the process without the host's handlers. */
+/* Signals are for the host's threads. Those that a fault of this thread itself raises are not: blocked, they
+ * would end the process without the host's handlers. */
 static void fill_mask(sigset_t *set)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
@@ -115,23 +115,31 @@ static void fill_mask(sigset_t *set)
         sigdelset(set, faults[i]);
 }
 
-/* With the lock held. Signals are blocked before the thread exists, because it inherits the mask. */
-static bool start_thread(mqlua_threads *threads)
+/* Signals are blocked before the thread exists, because it inherits the mask. */
+bool mqlua_threads_create(pthread_t *thread, const char *name, size_t stack, void *(*body)(void *),
+                          void *argument)
 {
     sigset_t mask, before;
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes) != 0)
         return false;
-    pthread_attr_setstacksize(&attributes, STACK);
+    if (stack)
+        pthread_attr_setstacksize(&attributes, stack);
     fill_mask(&mask);
     pthread_sigmask(SIG_SETMASK, &mask, &before);
-    pthread_t *thread = &threads->threads[threads->count];
-    bool started = pthread_create(thread, &attributes, helper, threads) == 0;
+    bool started = pthread_create(thread, &attributes, body, argument) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (!started)
+    if (started)
+        pthread_setname_np(*thread, name);
+    return started;
+}
+
+/* With the lock held. */
+static bool start_thread(mqlua_threads *threads)
+{
+    if (!mqlua_threads_create(&threads->threads[threads->count], "mqlua-helper", STACK, helper, threads))
         return false;
-    pthread_setname_np(*thread, "mqlua-helper");
     threads->count++;
     return true;
 }

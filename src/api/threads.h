@@ -16,6 +16,7 @@
 
 #include "mq/loop.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -33,6 +34,12 @@ typedef struct mqlua_job {
     mqlua_post post;
     struct mqlua_job *next, *prev; /* in the queue, or among the running ones */
 } mqlua_job;
+
+/* Any thread of ours: without the host's signals, but with those that a fault raises where it happens. stack:
+ * bytes, 0: as the system has it; name: up to 15 characters. False when it cannot be had. The caller joins
+ * it. */
+bool mqlua_threads_create(pthread_t *thread, const char *name, size_t stack, void *(*body)(void *),
+                          void *argument);
 
 /* A pool without threads yet. NULL when memory is out. Owned by the caller. */
 mqlua_threads *mqlua_threads_new(void);

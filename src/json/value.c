@@ -242,17 +242,24 @@ void mqlua_value_format(double number, char text[32])
 
 /* ---- tables ---- */
 
-/* 0: no metatable that matters here. */
-static int mark_of(lua_State *L, int index, const mqlua_path *path)
+/* ARRAY or OBJECT, when that is the mark on top of the stack; else 0. Raises nothing. */
+static int known_mark(lua_State *L)
 {
-    if (!lua_getmetatable(L, index))
-        return 0;
     int found = 0;
     for (int entry = ARRAY; entry <= OBJECT && !found; entry++) {
         push_entry(L, entry);
         found = lua_rawequal(L, -1, -2) ? entry : 0;
         lua_pop(L, 1);
     }
+    return found;
+}
+
+/* 0: no metatable that matters here. */
+static int mark_of(lua_State *L, int index, const mqlua_path *path)
+{
+    if (!lua_getmetatable(L, index))
+        return 0;
+    int found = known_mark(L);
     if (!found) {
         lua_getfield(L, -1, "__pairs");
         if (!lua_isnil(L, -1))
@@ -350,14 +357,9 @@ bool mqlua_value_carry(lua_State *from, int index, lua_State *to)
 
 void mqlua_value_carry_mark(lua_State *from, int index, lua_State *to)
 {
-    int found = 0;
     if (!lua_getmetatable(from, index))
         return;
-    for (int entry = ARRAY; entry <= OBJECT && !found; entry++) {
-        push_entry(from, entry);
-        found = lua_rawequal(from, -1, -2) ? entry : 0;
-        lua_pop(from, 1);
-    }
+    int found = known_mark(from);
     lua_pop(from, 1);
     if (found) {
         push_entry(to, found);

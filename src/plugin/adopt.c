@@ -141,9 +141,9 @@ static void retire(mqlua_worker *worker, mqlua_state *state)
 
 void mqlua_adopt(mqlua_worker *worker)
 {
+    double begun = mqlua_loop_now();
     uint64_t current = atomic_load(&worker->plugin->generation);
     mqlua_state *next = atomic_exchange(&worker->prepared, NULL), *last = worker->state;
-    double begun = mqlua_loop_now();
     if (!next) {
         worker->generation = current;
         return;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "plugin/reload.h"
+#include "api/threads.h"
 #include "plugin/build.h"
 #include "plugin/keep.h"
 #include "plugin/trial.h"
 #include "policy/refused.h"
 #include "policy/watcher.h"
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -243,20 +243,6 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
-/* The host's signal handlers stay on the host's threads; what the processor raises stays where it happens. */
-static bool start_thread(mqlua_reload *r)
-{
-    static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
-    sigset_t all, before;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof synchronous / sizeof *synchronous; i++)
-        sigdelset(&all, synchronous[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool good = pthread_create(&r->thread, NULL, run_thread, r) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return good;
-}
-
 static mqlua_reload *reload_new(mqlua_plugin *plugin)
 {
     mqlua_reload *r = calloc(1, sizeof *r);
@@ -290,7 +276,7 @@ void mqlua_reload_start(mqlua_plugin *plugin)
     if (wanted) {
         mqlua_reload *r = reload_new(plugin);
         plugin->reload = r;
-        if (r && !start_thread(r)) {
+        if (r && !mqlua_threads_create(&r->thread, "mqlua-reload", 0, run_thread, r)) {
             plugin->reload = NULL;
             wanted = false;
         }

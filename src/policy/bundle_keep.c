@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/bundle_internal.h"
 #include "policy/error.h"
+#include "policy/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -109,79 +109,14 @@ bool mqlua_bundle_save(const mqlua_bundle *bundle, int fd, char **error)
     return why == 0;
 }
 
-/* Makes a rename last through a crash of the machine. */
-static bool sync_folder(const char *path)
+static bool save(int fd, const void *bundle, char **error)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    bool good = fd >= 0 && fsync(fd) == 0;
-    int why = errno;
-    if (fd >= 0)
-        close(fd);
-    free(folder);
-    errno = why;
-    return good;
-}
-
-/* The file that is written beside: always the same name, so that a killed process leaves no more than one
- * behind, and locked, so that two processes do not write into each other's. -1 with *error. */
-static int open_beside(const char *beside, char **error)
-{
-    struct stat ours, there;
-    int fd = open(beside, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        mqlua_error_set(error, "%s", strerror(errno));
-        return -1;
-    }
-    /* Whoever had the lock before may have renamed the file into place: then it is no longer ours to
-     * truncate. */
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &ours) < 0 || stat(beside, &there) < 0 ||
-        ours.st_ino != there.st_ino || ours.st_dev != there.st_dev) {
-        mqlua_error_set(error, "another process is writing it");
-        close(fd);
-        return -1;
-    }
-    if (fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0)
-        return fd;
-    mqlua_error_set(error, "%s", strerror(errno));
-    close(fd);
-    return -1;
-}
-
-/* The steps in their order. False with *error. */
-static bool keep(const mqlua_bundle *bundle, const char *beside, const char *path, char **error)
-{
-    int fd = open_beside(beside, error);
-    if (fd < 0 || !mqlua_bundle_save(bundle, fd, error)) {
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    bool renamed = fsync(fd) == 0 && rename(beside, path) == 0;
-    bool good = renamed && sync_folder(path);
-    if (!good)
-        mqlua_error_set(error, "%s", strerror(errno));
-    if (!renamed)
-        unlink(beside);
-    close(fd); /* last: the lock goes with it */
-    return good;
+    return mqlua_bundle_save(bundle, fd, error);
 }
 
 bool mqlua_bundle_keep(const mqlua_bundle *bundle, const char *path, char **error)
 {
-    char *beside = NULL, *why = NULL;
-    *error = NULL;
-    if (asprintf(&beside, "%s.new", path) < 0) {
-        mqlua_error_set(error, "%s: not enough memory", path);
-        return false;
-    }
-    bool good = keep(bundle, beside, path, &why);
-    if (!good)
-        mqlua_error_set(error, "%s: %s", path, why ? why : "not enough memory");
-    free(why);
-    free(beside);
-    return good;
+    return mqlua_replace_file(path, save, bundle, error);
 }
 
 typedef struct source {

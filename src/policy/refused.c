@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/refused.h"
 #include "policy/error.h"
+#include "policy/replace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { HASH = 32 };
 
 struct mqlua_refused {
-    char *path, *beside;
+    char *path;
     char hashes[MQLUA_REFUSED][HASH + 1]; /* newest last */
     int count;
 };
@@ -43,8 +42,7 @@ mqlua_refused *mqlua_refused_load(const char *path)
     if (!r)
         return NULL;
     r->path = strdup(path);
-    if (!r->path || asprintf(&r->beside, "%s.new", path) < 0) {
-        free(r->path);
+    if (!r->path) {
         free(r);
         return NULL;
     }
@@ -57,7 +55,6 @@ void mqlua_refused_free(mqlua_refused *r)
     if (!r)
         return;
     free(r->path);
-    free(r->beside);
     free(r);
 }
 
@@ -69,22 +66,16 @@ bool mqlua_refused_has(const mqlua_refused *r, const char *hash)
     return false;
 }
 
-static bool write_lines(const mqlua_refused *r)
+static bool write_lines(int fd, const void *ud, char **error)
 {
-    int fd = open(r->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!file) {
-        if (fd >= 0)
-            close(fd);
-        return false;
+    const mqlua_refused *r = ud;
+    for (int i = 0; i < r->count; i++) {
+        if (dprintf(fd, "%s\n", r->hashes[i]) < 0) {
+            mqlua_error_set(error, "%s", strerror(errno));
+            return false;
+        }
     }
-    for (int i = 0; i < r->count; i++)
-        fprintf(file, "%s\n", r->hashes[i]);
-    bool good = fflush(file) == 0 && !ferror(file) && fsync(fd) == 0;
-    int why = errno;
-    fclose(file);
-    errno = why;
-    return good && rename(r->beside, r->path) == 0;
+    return true;
 }
 
 bool mqlua_refused_add(mqlua_refused *r, const char *hash, char **error)
@@ -93,8 +84,5 @@ bool mqlua_refused_add(mqlua_refused *r, const char *hash, char **error)
     if (mqlua_refused_has(r, hash))
         return true;
     remember(r, hash);
-    if (write_lines(r))
-        return true;
-    mqlua_error_set(error, "%s: %s", r->path, strerror(errno));
-    return false;
+    return mqlua_replace_file(r->path, write_lines, r, error);
 }

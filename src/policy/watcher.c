@@ -36,7 +36,7 @@ typedef struct writing {
 } writing;
 
 struct mqlua_watcher {
-    char *folder, *entry;
+    char *folder;
     double quiet, poll;
     int inotify, wake;
     char **names; /* beside the Lua files of the folder: data, files from outside, what was missing */
@@ -393,8 +393,7 @@ mqlua_watcher *mqlua_watcher_new(const char *entry, double quiet, double poll)
     w->poll = poll;
     w->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->folder = strndup(entry, slash == entry ? 1 : (size_t)(slash - entry));
-    w->entry = strdup(slash + 1);
-    if (w->wake < 0 || !w->folder || !w->entry || !add_name(w, w->entry))
+    if (w->wake < 0 || !w->folder || !add_name(w, slash + 1))
         goto fail;
     w->known = look_once(w);
     return w;
@@ -414,6 +413,5 @@ void mqlua_watcher_free(mqlua_watcher *w)
         close(w->wake);
     free(w->open);
     free(w->folder);
-    free(w->entry);
     free(w);
 }

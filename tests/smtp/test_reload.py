@@ -226,6 +226,18 @@ def test_repeating_timers_and_background_tasks_end_with_their_generation(policy)
         assert "tick 2" in host.stderr[mark:] and "tick 1" not in host.stderr[mark:]
 
 
+def test_a_single_timer_is_not_lost(policy):
+    """What a handler has put off happens, although its generation was replaced meanwhile."""
+    policy.save(tag(1) + """
+    mq.on("smtp_in_mailfrom", function() mq.after(1, function() mq.log.info("late " .. mq.generation.number) end) end)""")
+    with run(policy) as host:
+        judged(host)
+        policy.save(tag(2))
+        reloaded(host)
+        assert judged(host)[3] == 2
+        host.wait_stderr("late 1")
+
+
 def test_context_initialize_and_cleanup_once_per_worker_and_generation(policy):
     text = """
     mq.on("context_initialize", function(worker) mq.log.info("up %d of " .. worker.number) end)
@@ -648,6 +660,11 @@ def test_roll_back_on_error_rate(policy, tmp_path):
         assert judged(host)[3] in (1, 2)
         policy.save(FAILING + "-- changed")
         reloaded(host)
+        assert judged(host)[3] == "bad"
+    # or until the operator forgets it
+    policy.save(FAILING)
+    (folder / "refused").unlink()
+    with run(policy, environment=environment) as host:
         assert judged(host)[3] == "bad"
 
 

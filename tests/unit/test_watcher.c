@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "folder.h"
 #include "policy/refused.h"
 #include "policy/watcher.h"
 
@@ -17,25 +18,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char root[64];
-
-static const char *at(const char *name)
-{
-    static char paths[8][256];
-    static int next;
-    next = (next + 1) % 8;
-    snprintf(paths[next], sizeof paths[next], "%s/%s", root, name);
-    return paths[next];
-}
-
-static void put(const char *name, const char *text)
-{
-    FILE *file = fopen(at(name), "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
 
 static int make_root(void **state)
 {
