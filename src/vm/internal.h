@@ -3,6 +3,7 @@
 
 /* The inside of a vm, shared by its files only. */
 
+#include "vm/blocks.h"
 #include "vm/task.h"
 #include "vm/vm.h"
 
@@ -20,6 +21,7 @@ struct mqlua_vm {
     size_t used, peak;
     size_t large;     /* bytes in large blocks */
     size_t pace;      /* beyond this many bytes in use a full collection is due */
+    mqlua_blocks blocks; /* that the state gave back */
     bool refused;     /* an allocation was, because of the cap */
     char *provision;  /* a block for where no allocation may fail; NULL: it was not needed */
     size_t provision_used;

@@ -116,25 +116,30 @@ static void *take_provision(mqlua_vm *vm, size_t size)
     return vm->provision + vm->provision_used - size;
 }
 
-static void release(const mqlua_vm *vm, void *ptr)
+static void release(mqlua_vm *vm, void *ptr, size_t size)
 {
-    if (!is_provision(vm, ptr))
+    if (ptr && !is_provision(vm, ptr) && !mqlua_blocks_keep(&vm->blocks, ptr, size))
         free(ptr);
 }
 
 static void *resize(mqlua_vm *vm, void *ptr, size_t old_size, size_t new_size)
 {
-    bool moves = is_provision(vm, ptr);
-    void *memory = realloc(moves ? NULL : ptr, new_size);
-    if (memory && !moves)
-        return memory;
-    if (!memory && new_size <= old_size) /* LuaJIT relies on blocks that shrink */
+    if (ptr && mqlua_blocks_fits(old_size, new_size) && !is_provision(vm, ptr))
         return ptr;
-    if (!memory)
-        memory = take_provision(vm, new_size);
+    void *memory = mqlua_blocks_take(&vm->blocks, new_size);
+    if (!memory) {
+        bool moves = is_provision(vm, ptr);
+        memory = realloc(moves ? NULL : ptr, mqlua_blocks_round(new_size));
+        if (memory && !moves)
+            return memory;
+        if (!memory && new_size <= old_size) /* LuaJIT relies on blocks that shrink */
+            return ptr;
+        if (!memory)
+            memory = take_provision(vm, new_size);
+    }
     if (memory && ptr) {
         memcpy(memory, ptr, old_size < new_size ? old_size : new_size);
-        release(vm, ptr);
+        release(vm, ptr, old_size);
     }
     return memory;
 }
@@ -167,7 +172,7 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
 {
     mqlua_vm *vm = ud;
     if (new_size == 0) {
-        release(vm, ptr);
+        release(vm, ptr, old_size);
         vm->used -= old_size;
         vm->large -= if_large(old_size);
         return NULL;
@@ -236,6 +241,7 @@ static void collect(lua_State *L, mqlua_vm *vm)
 {
     size_t cap = vm->limits.memory;
     lua_gc(L, LUA_GCCOLLECT, 0);
+    mqlua_blocks_free(&vm->blocks);
     size_t room = vm->used < cap ? (cap - vm->used) / 2 : 0;
     vm->pace = vm->used + (room > cap / 16 ? room : cap / 16);
 }
@@ -405,6 +411,7 @@ mqlua_vm *mqlua_vm_new(const mqlua_vm_limits *limits)
         mqlua_vm_provide(vm) ? lua_newstate(allocate, vm) : NULL; /* LuaJIT crashes when it fails half-way */
     mqlua_vm_provided(vm);
     if (!vm->L) {
+        mqlua_blocks_free(&vm->blocks);
         free(vm->provision);
         free(vm);
         return NULL;
@@ -427,6 +434,7 @@ void mqlua_vm_free(mqlua_vm *vm)
         return;
     mqlua_task_close(vm);
     lua_close(vm->L);
+    mqlua_blocks_free(&vm->blocks);
     free(vm->provision);
     free(vm);
 }
