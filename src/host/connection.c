@@ -52,14 +52,13 @@ void host_connection_free(MQ_Connection *connection)
 MQ_Message *host_message_new(MQ_Connection *connection, host_json *json)
 {
     struct host_worker *worker = connection->handle.worker;
-    MQ_Message *message = calloc(1, sizeof *message);
+    MQ_Message *message = malloc(sizeof *message);
     if (!message) {
         HOST_JSON(put)(json);
         return NULL;
     }
+    *message = (MQ_Message){.connection = connection, .outgoing = connection->direction == HOST_OUTGOING};
     host_handle_init(&message->handle, HOST_KIND_MESSAGE, worker);
-    message->connection = connection;
-    message->outgoing = connection->direction == HOST_OUTGOING;
     message->json = HOST_JSON(get)(json); /* the second reference, see host_message_check */
     return message;
 }

@@ -285,7 +285,7 @@ const char *host_message_json_check(host_json *json)
         return "recipient is missing or no string";
     if (!memchr(recipient, '@', size) || memchr(recipient, '\0', size))
         return "recipient is no e-mail address";
-    if (host_json_has(json, "envelope") && !host_json_text(json, "envelope", NULL))
+    if (!host_json_text(json, "envelope", NULL) && host_json_has(json, "envelope"))
         return "envelope is no string";
     host_json *mime = host_json_get(json, "mime");
     if (mime && !HOST_JSON_IS(mime, string) && !HOST_JSON_IS(mime, object))

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,13 +17,16 @@
 struct host_sentinel {
     int fd;
     int flags;
-    bool known;             /* the two below are */
+    bool known;            /* the two below are */
     int64_t read, written; /* bytes taken from the socket and given to it so far */
 };
 
+/* Clears it first: that belongs behind the question whether there is a sentinel, most connections have none.
+ */
 static bool get_info(int fd, struct tcp_info *info)
 {
     socklen_t size = sizeof *info;
+    memset(info, 0, sizeof *info);
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
 }
 
@@ -69,7 +73,7 @@ void host_sentinel_look(struct host_sentinel *sentinel)
 {
     if (!sentinel)
         return;
-    struct tcp_info info = {0};
+    struct tcp_info info;
     int input = waiting(sentinel->fd);
     sentinel->known = get_info(sentinel->fd, &info);
     sentinel->read = (int64_t)info.tcpi_bytes_received - input;
@@ -78,7 +82,7 @@ void host_sentinel_look(struct host_sentinel *sentinel)
 
 void host_sentinel_check(const struct host_sentinel *sentinel, const char *event)
 {
-    struct tcp_info info = {0};
+    struct tcp_info info;
     if (!sentinel)
         return;
     int flags = fcntl(sentinel->fd, F_GETFL);
