@@ -33,14 +33,28 @@ static void add_mime(struct sink *sink, const char *data, size_t size)
     stream->size += size;
     if (stream->max_size && stream->size > stream->max_size)
         stream->too_big = true;
-    if (!sink->failed && !stream->too_big && sink->mime && !host_bytes_add(sink->mime, data, size))
+    if (!sink->failed && !stream->too_big && !host_bytes_add(sink->mime, data, size))
         sink->failed = true;
 }
 
 static void add_raw(struct sink *sink, const char *data, size_t size)
 {
-    if (!sink->failed && !sink->stream->too_big && sink->raw && !host_bytes_add(sink->raw, data, size))
+    struct host_dotstream *stream = sink->stream;
+    if (!sink->failed && !stream->too_big && stream->dotted && !host_bytes_add(sink->raw, data, size))
         sink->failed = true;
+}
+
+/* Something that is not in mime: a dot, with what was held back together with it. Up to the first one mime is
+ * what was sent. */
+static void add_dot(struct sink *sink, const char *data, size_t size)
+{
+    struct host_dotstream *stream = sink->stream;
+    if (!stream->dotted && sink->raw && !stream->too_big) {
+        stream->dotted = true;
+        if (sink->mime->size > stream->shown)
+            add_raw(sink, sink->mime->data + stream->shown, sink->mime->size - stream->shown);
+    }
+    add_raw(sink, data, size);
 }
 
 static void count(struct host_dotstream *stream, size_t size)
@@ -71,7 +85,7 @@ static bool begin(struct sink *sink, const char *in, size_t *at, bool *end)
             stream->state = DOT_CR;
             return false;
         }
-        add_raw(sink, ".", 1); /* a stuffed dot goes; so does one that a client forgot to double */
+        add_dot(sink, ".", 1); /* a stuffed dot goes; so does one that a client forgot to double */
         stream->state = TEXT;
         return true;
     case DOT_CR:
@@ -80,7 +94,7 @@ static bool begin(struct sink *sink, const char *in, size_t *at, bool *end)
             *end = true;
             return false;
         }
-        add_raw(sink, ".\r", 2);
+        add_dot(sink, ".\r", 2);
         add_mime(sink, "\r", 1);
         count(stream, 1);
         stream->bare_cr = true;
@@ -157,6 +171,23 @@ enum host_dotstream_status host_dotstream_feed(struct host_dotstream *stream, co
         return HOST_DOTSTREAM_NO_MEMORY;
     }
     return end ? HOST_DOTSTREAM_END : HOST_DOTSTREAM_MORE;
+}
+
+size_t host_dotstream_sent(const struct host_dotstream *stream, const struct host_bytes *mime,
+                           const struct host_bytes *raw, const char **bytes)
+{
+    const struct host_bytes *from = stream->dotted ? raw : mime;
+    size_t at = stream->dotted ? 0 : stream->shown;
+    *bytes = from->data ? from->data + at : "";
+    return from->size - at;
+}
+
+void host_dotstream_drop(struct host_dotstream *stream, struct host_bytes *raw, size_t size)
+{
+    if (stream->dotted)
+        host_bytes_drop(raw, size);
+    else
+        stream->shown += size;
 }
 
 bool host_dotstream_stuff(struct host_bytes *out, const char *mime, size_t size)

@@ -36,18 +36,29 @@ struct host_dotstream {
 
     /* private */
     int state;
-    size_t line; /* octets of the current line so far */
+    size_t line;  /* octets of the current line so far */
+    bool dotted;  /* a dot was removed: from there on what was sent is kept in raw */
+    size_t shown; /* octets of mime that host_dotstream_drop has gone over, until then */
 };
 
 /* Starts a new message. */
 void host_dotstream_init(struct host_dotstream *stream, uint64_t max_size, size_t max_line);
 
 /* Takes bytes that came in; on END *used is less than or equal to size, the rest are the next commands.
- * Otherwise all are used. Appended are, without the final dot line: to mime (may be NULL) the message with
- * dot-stuffing undone, to raw (may be NULL) the bytes as they were sent. A dot at the start of a line
- * and what follows it are held back until it is clear that they are not the end. */
+ * Otherwise all are used. Appended are, without the final dot line: to mime the message with dot-stuffing
+ * undone, to raw (NULL when nobody asks how it was sent) what host_dotstream_sent needs. A dot at the start
+ * of a line and what follows it are held back until it is clear that they are not the end. */
 enum host_dotstream_status host_dotstream_feed(struct host_dotstream *stream, const char *in, size_t size,
                                                size_t *used, struct host_bytes *mime, struct host_bytes *raw);
+
+/* The bytes as they were sent, without those that were dropped; the buffers are those of host_dotstream_feed.
+ * Most mail has no stuffed dot: it is then shown as it lies in mime, and is not kept twice. With raw = NULL
+ * it is always that of mime. Returns the size; *bytes is borrowed until the next call of feed or drop. */
+size_t host_dotstream_sent(const struct host_dotstream *stream, const struct host_bytes *mime,
+                           const struct host_bytes *raw, const char **bytes);
+
+/* Drops the first size of these bytes. */
+void host_dotstream_drop(struct host_dotstream *stream, struct host_bytes *raw, size_t size);
 
 /* The other direction: appends mime with dots stuffed and the final dot line. A missing CRLF at the end is
  * added. The caller has checked that there are no bare CR and LF. False without memory. */

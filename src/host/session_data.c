@@ -56,28 +56,13 @@ void host_session_data_command(struct host_session *session)
         start_data(session);
 }
 
-/* The bytes that mq_smtp_in_data did not see yet. */
-static size_t unseen(const struct host_session *session, const char **bytes)
-{
-    const struct host_transaction *transaction = &session->transaction;
-    if (host_of(session)->knobs.data_unstuffed) {
-        *bytes = transaction->mime.data + transaction->shown;
-        return transaction->mime.size - transaction->shown;
-    }
-    *bytes = transaction->raw.data;
-    return transaction->raw.size;
-}
-
 static void on_data_done(MQ_Connection *connection, void *data)
 {
     struct host_session *session = data;
     struct host_transaction *transaction = &session->transaction;
     size_t seen = connection->chain.arguments.data_size;
     enum host_answer answer = host_session_answer(session);
-    if (host_of(session)->knobs.data_unstuffed)
-        transaction->shown += seen;
-    else
-        host_bytes_drop(&transaction->raw, seen);
+    host_dotstream_drop(&transaction->dots, &transaction->raw, seen);
     transaction->plugin_replied |= answer != HOST_ANSWER_REPLY;
     transaction->plugin_refused |= answer == HOST_ANSWER_REFUSED;
     if (answer == HOST_ANSWER_CLOSE)
@@ -88,10 +73,11 @@ static void on_data_done(MQ_Connection *connection, void *data)
 static bool show_piece(struct host_session *session)
 {
     const struct host_knobs *knobs = &host_of(session)->knobs;
+    const struct host_transaction *transaction = &session->transaction;
     const char *bytes;
-    size_t size = unseen(session, &bytes);
+    size_t size = host_dotstream_sent(&transaction->dots, &transaction->mime, &transaction->raw, &bytes);
     size_t piece = knobs->data == HOST_DATA_WHOLE ? SIZE_MAX : (size_t)knobs->data_chunk;
-    if (size == 0 || (size < piece && !session->transaction.data_over))
+    if (size == 0 || (size < piece && !transaction->data_over))
         return false;
     if (size > piece)
         size = piece;

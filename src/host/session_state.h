@@ -67,8 +67,7 @@ struct host_transaction {
 
     struct host_dotstream dots;
     struct host_bytes mime; /* as it will be published */
-    struct host_bytes raw;  /* stuffed bytes that were not shown to mq_smtp_in_data yet */
-    size_t shown;           /* unstuffed bytes that were */
+    struct host_bytes raw;  /* what mq_smtp_in_data is still to see, if it is not the same */
     bool data_over;         /* the end of data was seen */
     bool plugin_replied;    /* during DATA, with reply-after-send=suppress or close */
     bool plugin_refused;    /* and it was a refusal */

@@ -31,13 +31,24 @@ static void unstuff(const char *in, size_t size, struct host_bytes *out)
     }
 }
 
+/* What a plugin sees of it: all but the last few bytes that are there, which come again next time. */
+static void show(struct host_dotstream *stream, const struct host_bytes *mime, struct host_bytes *raw,
+                 struct host_bytes *seen, size_t keep)
+{
+    const char *bytes;
+    size_t size = host_dotstream_sent(stream, mime, raw, &bytes);
+    size -= size < keep ? size : keep;
+    host_bytes_add(seen, bytes, size);
+    host_dotstream_drop(stream, raw, size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
         return 0;
     size_t piece = data[0] % 16 + 1, at = 0, used;
     const char *in = (const char *)data + 1;
-    struct host_bytes mime = {0}, raw = {0}, mime2 = {0}, raw2 = {0}, slow = {0};
+    struct host_bytes mime = {0}, raw = {0}, mime2 = {0}, raw2 = {0}, slow = {0}, seen = {0};
     struct host_dotstream one, many;
     size--;
     host_dotstream_init(&one, 0, 0);
@@ -48,15 +59,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t part = size - at < piece ? size - at : piece, taken;
         status2 = host_dotstream_feed(&many, in + at, part, &taken, &mime2, &raw2);
         at += taken;
+        show(&many, &mime2, &raw2, &seen, status2 == HOST_DOTSTREAM_END ? 0 : part % 3);
     }
     assert(status == status2 && at == used && one.size == many.size);
     assert(one.bare_cr == many.bare_cr && one.bare_lf == many.bare_lf && one.nul == many.nul);
     assert(mime.size == mime2.size && (!mime.size || memcmp(mime.data, mime2.data, mime.size) == 0));
-    assert(raw.size == raw2.size && (!raw.size || memcmp(raw.data, raw2.data, raw.size) == 0));
+    const char *sent;
+    size_t sent_size = host_dotstream_sent(&one, &mime, &raw, &sent);
+    show(&many, &mime2, &raw2, &seen, 0);
+    assert(sent_size == seen.size && (!sent_size || memcmp(sent, seen.data, sent_size) == 0));
     size_t end = find_end(in, size);
     assert((status == HOST_DOTSTREAM_END) == (end != 0));
     if (end) {
-        assert(used == end && raw.size == end - 3);
+        assert(used == end && sent_size == end - 3 && memcmp(sent, in, sent_size) == 0);
         unstuff(in, end - 3, &slow);
         assert(slow.size == mime.size && (!slow.size || memcmp(slow.data, mime.data, slow.size) == 0));
     }
@@ -65,5 +80,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     host_bytes_free(&mime2);
     host_bytes_free(&raw2);
     host_bytes_free(&slow);
+    host_bytes_free(&seen);
     return 0;
 }

@@ -56,10 +56,11 @@ static void check(const char *in, size_t size, const char *mime, size_t mime_siz
         assert_int_equal(o.stream.size, mime_size);
         assert_int_equal(o.stream.bare_cr, cr);
         assert_int_equal(o.stream.bare_lf, lf);
+        const char *sent;
+        size_t sent_size = host_dotstream_sent(&o.stream, &o.mime, &o.raw, &sent);
         if (end) {
-            assert_int_equal(o.raw.size, o.used - 3);
-            if (o.raw.size)
-                assert_memory_equal(o.raw.data, in, o.raw.size);
+            assert_int_equal(sent_size, o.used - 3);
+            assert_memory_equal(sent, in, sent_size);
         }
         release(&o);
     }
@@ -102,8 +103,33 @@ static void held_back(void **state)
     struct outcome o;
     decode("a\r\n.\r", 5, 5, 0, &o);
     assert_false(o.end);
-    assert_int_equal(o.raw.size, 3);
+    const char *sent;
+    assert_int_equal(host_dotstream_sent(&o.stream, &o.mime, &o.raw, &sent), 3);
     assert_int_equal(o.mime.size, 3);
+    release(&o);
+}
+
+/* Without a removed dot nothing is kept twice; with one, only what was not dropped before. */
+static void sent(void **state)
+{
+    struct outcome o;
+    const char *bytes;
+    size_t used;
+    decode("a\r\nb\r\n.\r\n", 9, 4, 0, &o);
+    assert_true(o.end);
+    assert_int_equal(o.raw.size, 0);
+    release(&o);
+    decode("a\r\nb", 4, 4, 0, &o);
+    host_dotstream_drop(&o.stream, &o.raw, 3);
+    assert_int_equal(host_dotstream_sent(&o.stream, &o.mime, &o.raw, &bytes), 1);
+    assert_memory_equal(bytes, "b", 1);
+    assert_int_equal(host_dotstream_feed(&o.stream, "\r\n..c", 5, &used, &o.mime, &o.raw),
+                     HOST_DOTSTREAM_MORE);
+    assert_int_equal(host_dotstream_sent(&o.stream, &o.mime, &o.raw, &bytes), 6);
+    assert_memory_equal(bytes, "b\r\n..c", 6);
+    host_dotstream_drop(&o.stream, &o.raw, 4);
+    assert_int_equal(host_dotstream_sent(&o.stream, &o.mime, &o.raw, &bytes), 2);
+    assert_memory_equal(bytes, ".c", 2);
     release(&o);
 }
 
@@ -179,9 +205,9 @@ static void round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ends),       cmocka_unit_test(stuffing), cmocka_unit_test(smuggling),
-        cmocka_unit_test(held_back),  cmocka_unit_test(limits),   cmocka_unit_test(nul),
-        cmocka_unit_test(round_trip),
+        cmocka_unit_test(ends),      cmocka_unit_test(stuffing),   cmocka_unit_test(smuggling),
+        cmocka_unit_test(held_back), cmocka_unit_test(sent),       cmocka_unit_test(limits),
+        cmocka_unit_test(nul),       cmocka_unit_test(round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
