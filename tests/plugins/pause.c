@@ -8,18 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "mailerq.h"
-
-struct counters {
-    int connect, secure, authenticate, mailfrom, rcptto, data, message, close;
-};
 
 /* A timer cannot be stopped by the connection it belongs to, so it learns from this that the pause is over.
  */
 struct pause {
     MQ_Connection *connection;
     MQ_Timer *timer;
+    struct pause *next, *prev;
+};
+
+struct counters {
+    int connect, secure, authenticate, mailfrom, rcptto, data, message, close;
+    struct pause *pauses; /* one for each connection: those that are open at the end get no close event */
 };
 
 int mq_version(void)
@@ -41,6 +44,11 @@ void mq_context_cleanup(MQ_Context *context)
              counters->connect, counters->secure, counters->authenticate, counters->mailfrom,
              counters->rcptto, counters->data, counters->message, counters->close);
     MQ_log(MQ_WARN, text);
+    struct pause *pause, *next;
+    DL_FOREACH_SAFE(counters->pauses, pause, next)
+    {
+        free(pause);
+    }
     free(counters);
     MQ_setContextData(context, NULL);
 }
@@ -69,8 +77,11 @@ static struct counters *counters_of(MQ_Context *context)
 
 bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
 {
-    counters_of(context)->connect++;
-    MQ_setConnectionData(connection, calloc(1, sizeof(struct pause)));
+    struct counters *counters = counters_of(context);
+    struct pause *pause = calloc(1, sizeof *pause);
+    DL_APPEND(counters->pauses, pause);
+    MQ_setConnectionData(connection, pause);
+    counters->connect++;
     return pause_for_a_moment(context, connection);
 }
 
@@ -120,9 +131,11 @@ bool mq_smtp_in_message(MQ_Context *context, MQ_Connection *connection, MQ_Messa
 bool mq_smtp_in_close(MQ_Context *context, MQ_Connection *connection)
 {
     struct pause *pause = MQ_connectionData(connection);
-    counters_of(context)->close++;
+    struct counters *counters = counters_of(context);
+    counters->close++;
     if (pause->timer)
         MQ_stopTimer(pause->timer);
+    DL_DELETE(counters->pauses, pause);
     free(pause);
     MQ_setConnectionData(connection, NULL);
     return false;
