@@ -25,7 +25,11 @@ static address *check(lua_State *L)
 static size_t address_size(const char *email)
 {
     bool quoted = false;
-    size_t i = 0;
+    size_t i = 0, size = strlen(email);
+    if (!memchr(email, '"', size)) {
+        const char *blank = memchr(email, ' ', size);
+        return blank ? (size_t)(blank - email) : size;
+    }
     for (; email[i] && (quoted || email[i] != ' '); i++) {
         if (email[i] == '"')
             quoted = !quoted;
@@ -51,9 +55,9 @@ void mqlua_address_push(lua_State *L, const char *email, mqlua_local *local)
     a->localpart = at ? (size_t)(at - a->email) : size;
 }
 
-static int l_email(lua_State *L)
+static int get_email(lua_State *L, void *object)
 {
-    address *a = check(L);
+    const address *a = object;
     if (a->size)
         lua_pushlstring(L, a->email, a->size);
     else
@@ -61,9 +65,9 @@ static int l_email(lua_State *L)
     return 1;
 }
 
-static int l_localpart(lua_State *L)
+static int get_localpart(lua_State *L, void *object)
 {
-    address *a = check(L);
+    const address *a = object;
     if (a->size)
         lua_pushlstring(L, a->email, a->localpart);
     else
@@ -71,9 +75,9 @@ static int l_localpart(lua_State *L)
     return 1;
 }
 
-static int l_domain(lua_State *L)
+static int get_domain(lua_State *L, void *object)
 {
-    address *a = check(L);
+    const address *a = object;
     if (a->localpart + 1 >= a->size) {
         lua_pushnil(L);
         return 1;
@@ -86,9 +90,9 @@ static int l_domain(lua_State *L)
     return 1;
 }
 
-static int l_is_null(lua_State *L)
+static int get_is_null(lua_State *L, void *object)
 {
-    lua_pushboolean(L, check(L)->size == 0);
+    lua_pushboolean(L, ((const address *)object)->size == 0);
     return 1;
 }
 
@@ -104,17 +108,17 @@ static mqlua_local *check_local(lua_State *L, address *a)
     return a->local;
 }
 
-static int l_is_local(lua_State *L)
+static int get_is_local(lua_State *L, void *object)
 {
-    mqlua_local *local = check_local(L, check(L));
+    mqlua_local *local = check_local(L, object);
     bool (*get)(void *) = (bool (*)(void *))mqlua_env_of(L)->symbols->local;
     lua_pushboolean(L, local->staged ? local->value : get(local->host));
     return 1;
 }
 
-static int l_set_is_local(lua_State *L)
+static int set_is_local(lua_State *L, void *object)
 {
-    mqlua_local *local = check_local(L, check(L));
+    mqlua_local *local = check_local(L, object);
     luaL_checktype(L, 2, LUA_TBOOLEAN);
     local->staged = true;
     local->value = lua_toboolean(L, 2);
@@ -129,8 +133,8 @@ static int l_tostring(lua_State *L)
 }
 
 static const mqlua_field fields[] = {
-    {"email", l_email, NULL},     {"localpart", l_localpart, NULL},         {"domain", l_domain, NULL},
-    {"is_null", l_is_null, NULL}, {"is_local", l_is_local, l_set_is_local}, {NULL, NULL, NULL},
+    {"email", get_email, NULL},     {"localpart", get_localpart, NULL},         {"domain", get_domain, NULL},
+    {"is_null", get_is_null, NULL}, {"is_local", get_is_local, set_is_local}, {NULL, NULL, NULL},
 };
 
 static const luaL_Reg meta[] = {{"__tostring", l_tostring}, {NULL, NULL}};

@@ -50,24 +50,34 @@ static void read_endpoint(const struct sockaddr_storage *address, mqlua_endpoint
     }
 }
 
-static void read_endpoints(mqlua_connection *c)
+typedef int (*name_function)(int, struct sockaddr *, socklen_t *);
+
+/* One end of the connection, at the first time that it is asked for: each costs a system call. */
+static void read_end(mqlua_connection *c, mqlua_endpoint *end, name_function function)
 {
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
-    const mqlua_env *env = c->env;
-    if (c->endpoints_known || !c->fresh)
+    if (end->known || !c->fresh)
         return;
-    int fd = env->symbols->file_descriptor(c->host);
-    c->endpoints_known = true;
-    if (fd < 0)
+    end->known = true;
+    int fd = c->env->symbols->file_descriptor(c->host);
+    if (fd < 0 || function(fd, (struct sockaddr *)&address, &size) != 0)
         return;
-    if (getpeername(fd, (struct sockaddr *)&address, &size) == 0) {
-        read_endpoint(&address, &c->remote);
-        c->proxied = env->proxies && mqlua_cidr_contains(env->proxies, (struct sockaddr *)&address);
-    }
-    size = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
-        read_endpoint(&address, &c->local);
+    read_endpoint(&address, end);
+    if (end == &c->remote)
+        c->proxied = c->env->proxies && mqlua_cidr_contains(c->env->proxies, (struct sockaddr *)&address);
+}
+
+static const mqlua_endpoint *remote_end(mqlua_connection *c)
+{
+    read_end(c, &c->remote, getpeername);
+    return &c->remote;
+}
+
+static const mqlua_endpoint *local_end(mqlua_connection *c)
+{
+    read_end(c, &c->local, getsockname);
+    return &c->local;
 }
 
 static void read_flags(mqlua_connection *c)
@@ -80,7 +90,8 @@ static void read_flags(mqlua_connection *c)
 
 void mqlua_connection_see(mqlua_connection *c)
 {
-    read_endpoints(c);
+    remote_end(c);
+    local_end(c);
     read_flags(c);
 }
 
@@ -182,10 +193,10 @@ bool mqlua_transaction_begin(mqlua_connection *c, const char *envelope)
 
 /* ---- fields ---- */
 
-static mqlua_connection *check(lua_State *L)
+/* Of a connection_object: a connection, or the transaction of one. */
+static mqlua_connection *connection_of(const void *object)
 {
-    connection_object *object = mqlua_object_check(L, 1, &connection_type);
-    return object->connection;
+    return ((const connection_object *)object)->connection;
 }
 
 static int push_text(lua_State *L, const char *text)
@@ -206,82 +217,76 @@ static int push_port(lua_State *L, int port)
     return 1;
 }
 
-static int l_id(lua_State *L)
+static int get_id(lua_State *L, void *object)
 {
-    const mqlua_connection *c = check(L);
+    const mqlua_connection *c = connection_of(object);
     char id[32];
     snprintf(id, sizeof id, "%x-%llx", c->worker, c->number);
     return push_text(L, id);
 }
 
 /* Behind a proxy the socket's peer is the proxy: its address must not be taken for the client's. */
-static int l_remote_ip(lua_State *L)
+static int get_remote_ip(lua_State *L, void *object)
 {
-    mqlua_connection *c = check(L);
-    read_endpoints(c);
-    return push_text(L, c->proxied ? NULL : c->remote.ip);
+    mqlua_connection *c = connection_of(object);
+    const mqlua_endpoint *remote = remote_end(c);
+    return push_text(L, c->proxied ? NULL : remote->ip);
 }
 
-static int l_remote_port(lua_State *L)
+static int get_remote_port(lua_State *L, void *object)
 {
-    mqlua_connection *c = check(L);
-    read_endpoints(c);
-    return push_port(L, c->proxied ? 0 : c->remote.port);
+    mqlua_connection *c = connection_of(object);
+    const mqlua_endpoint *remote = remote_end(c);
+    return push_port(L, c->proxied ? 0 : remote->port);
 }
 
-static int l_peer_ip(lua_State *L)
+static int get_peer_ip(lua_State *L, void *object)
 {
-    mqlua_connection *c = check(L);
-    read_endpoints(c);
-    return push_text(L, c->remote.ip);
+    return push_text(L, remote_end(connection_of(object))->ip);
 }
 
-static int l_local_ip(lua_State *L)
+static int get_local_ip(lua_State *L, void *object)
 {
-    mqlua_connection *c = check(L);
-    read_endpoints(c);
-    return push_text(L, c->local.ip);
+    return push_text(L, local_end(connection_of(object))->ip);
 }
 
-static int l_local_port(lua_State *L)
+static int get_local_port(lua_State *L, void *object)
 {
-    mqlua_connection *c = check(L);
-    read_endpoints(c);
-    return push_port(L, c->local.port);
+    return push_port(L, local_end(connection_of(object))->port);
 }
 
-static int l_is_secure(lua_State *L)
+static int get_is_secure(lua_State *L, void *object)
 {
-    mqlua_connection *c = check(L);
+    mqlua_connection *c = connection_of(object);
     read_flags(c);
     lua_pushboolean(L, c->secure);
     return 1;
 }
 
-static mqlua_connection *check_incoming(lua_State *L, const char *field)
+static mqlua_connection *check_incoming(lua_State *L, const void *object, const char *field)
 {
-    mqlua_connection *c = check(L);
+    mqlua_connection *c = connection_of(object);
     if (c->outgoing)
         luaL_error(L, "connection.%s is there for incoming connections only", field);
     return c;
 }
 
-static int l_is_authenticated(lua_State *L)
+static int get_is_authenticated(lua_State *L, void *object)
 {
-    mqlua_connection *c = check_incoming(L, "is_authenticated");
+    mqlua_connection *c = check_incoming(L, object, "is_authenticated");
     read_flags(c);
     lua_pushboolean(L, c->authenticated);
     return 1;
 }
 
-static int l_login(lua_State *L)
+static int get_login(lua_State *L, void *object)
 {
-    return push_text(L, check_incoming(L, "login")->login);
+    return push_text(L, check_incoming(L, object, "login")->login);
 }
 
-static int l_direction(lua_State *L)
+static int get_direction(lua_State *L, void *object)
 {
-    lua_pushstring(L, check(L)->outgoing ? "outgoing" : "incoming");
+    lua_pushstring(L, connection_of(object)->outgoing ? "outgoing" : "incoming");
     return 1;
 }
 
@@ -298,22 +303,22 @@ static int push_table(lua_State *L, int *reference)
     return 1;
 }
 
-static int l_vars(lua_State *L)
+static int get_vars(lua_State *L, void *object)
 {
-    return push_table(L, &check_incoming(L, "vars")->vars);
+    return push_table(L, &check_incoming(L, object, "vars")->vars);
 }
 
-static int l_transaction(lua_State *L)
+static int get_transaction(lua_State *L, void *object)
 {
-    mqlua_connection *c = check_incoming(L, "transaction");
+    mqlua_connection *c = check_incoming(L, object, "transaction");
     mqlua_transaction *t = &c->transaction;
     if (!t->open) {
         lua_pushnil(L);
         return 1;
     }
     if (t->object == LUA_NOREF) {
-        connection_object *object = mqlua_object_push(L, &transaction_type, sizeof *object, &t->slot);
-        object->connection = c;
+        connection_object *made = mqlua_object_push(L, &transaction_type, sizeof *made, &t->slot);
+        made->connection = c;
         lua_pushvalue(L, -1);
         t->object = mqlua_refs_add(L);
     } else {
@@ -325,7 +330,7 @@ static int l_transaction(lua_State *L)
 /* connection:spawn(fn): a task that dies with the connection. */
 static int l_spawn(lua_State *L)
 {
-    mqlua_connection *c = check_incoming(L, "spawn");
+    mqlua_connection *c = check_incoming(L, mqlua_object_check(L, 1, &connection_type), "spawn");
     luaL_checktype(L, 2, LUA_TFUNCTION);
     mqlua_connection_see(c);
     mqlua_tasks_push_job(L, 2, &c->jobs);
@@ -333,18 +338,18 @@ static int l_spawn(lua_State *L)
 }
 
 static const mqlua_field connection_fields[] = {
-    {"id", l_id, NULL},
-    {"remote_ip", l_remote_ip, NULL},
-    {"remote_port", l_remote_port, NULL},
-    {"peer_ip", l_peer_ip, NULL},
-    {"local_ip", l_local_ip, NULL},
-    {"local_port", l_local_port, NULL},
-    {"is_secure", l_is_secure, NULL},
-    {"is_authenticated", l_is_authenticated, NULL},
-    {"login", l_login, NULL},
-    {"direction", l_direction, NULL},
-    {"vars", l_vars, NULL},
-    {"transaction", l_transaction, NULL},
+    {"id", get_id, NULL},
+    {"remote_ip", get_remote_ip, NULL},
+    {"remote_port", get_remote_port, NULL},
+    {"peer_ip", get_peer_ip, NULL},
+    {"local_ip", get_local_ip, NULL},
+    {"local_port", get_local_port, NULL},
+    {"is_secure", get_is_secure, NULL},
+    {"is_authenticated", get_is_authenticated, NULL},
+    {"login", get_login, NULL},
+    {"direction", get_direction, NULL},
+    {"vars", get_vars, NULL},
+    {"transaction", get_transaction, NULL},
     {NULL, NULL, NULL},
 };
 
@@ -355,21 +360,15 @@ static const mqlua_type connection_type = {.name = "connection",
                                            .fields = connection_fields,
                                            .methods = connection_methods};
 
-static mqlua_connection *check_transaction(lua_State *L)
+static int get_envelope(lua_State *L, void *object)
 {
-    connection_object *object = mqlua_object_check(L, 1, &transaction_type);
-    return object->connection;
-}
-
-static int l_envelope(lua_State *L)
-{
-    mqlua_address_push(L, check_transaction(L)->transaction.envelope, NULL);
+    mqlua_address_push(L, connection_of(object)->transaction.envelope, NULL);
     return 1;
 }
 
-static int l_recipients(lua_State *L)
+static int get_recipients(lua_State *L, void *object)
 {
-    mqlua_names *recipients = &check_transaction(L)->transaction.recipients;
+    mqlua_names *recipients = &connection_of(object)->transaction.recipients;
     lua_createtable(L, (int)recipients->count, 0);
     for (size_t i = 0; i < recipients->count; i++) {
         mqlua_address_push(L, recipients->list[i], NULL);
@@ -378,15 +377,15 @@ static int l_recipients(lua_State *L)
     return 1;
 }
 
-static int l_transaction_vars(lua_State *L)
+static int get_transaction_vars(lua_State *L, void *object)
 {
-    return push_table(L, &check_transaction(L)->transaction.vars);
+    return push_table(L, &connection_of(object)->transaction.vars);
 }
 
 static const mqlua_field transaction_fields[] = {
-    {"envelope", l_envelope, NULL},
-    {"recipients", l_recipients, NULL},
-    {"vars", l_transaction_vars, NULL},
+    {"envelope", get_envelope, NULL},
+    {"recipients", get_recipients, NULL},
+    {"vars", get_transaction_vars, NULL},
     {NULL, NULL, NULL},
 };
 

@@ -26,7 +26,8 @@ typedef struct mqlua_transaction {
 } mqlua_transaction;
 
 typedef struct mqlua_endpoint {
-    char ip[46]; /* "" : not known */
+    bool known;  /* the host was asked */
+    char ip[46]; /* "" : it could not say */
     int port;
 } mqlua_endpoint;
 
@@ -39,7 +40,6 @@ typedef struct mqlua_connection {
     unsigned worker;          /* its number, */
     unsigned long long number; /* and that of the connection there: together the id */
     char *login; /* the one accepted last; malloc'ed */
-    bool endpoints_known;
     mqlua_endpoint remote, local;
     bool proxied; /* the peer is one of host.proxies */
     int object, vars; /* registry references in env->vm, or LUA_NOREF */

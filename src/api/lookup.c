@@ -9,6 +9,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+enum { KEY_WORDS = (MQLUA_LOOKUP_KEY + 7) / 8 };
+
 /* Keys and values stay in the file's text: an entry only says where. */
 typedef struct entry {
     uint32_t key, value; /* offsets in text */
@@ -29,9 +31,19 @@ struct mqlua_lookup {
     size_t mask; /* places - 1 */
 };
 
-static inline char lower(char c)
+/* Up to eight bytes (the rest is zero) with the letters A to Z in lower case, all at a time: one that is a
+ * letter differs in its highest bit when 'A' is taken from it and when 'Z' + 1 is. */
+static inline uint64_t lower(const char *text, size_t size)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = 0x80 * ones;
+    uint64_t bytes = 0;
+    if (size >= sizeof bytes)
+        memcpy(&bytes, text, sizeof bytes);
+    else
+        memcpy(&bytes, text, size);
+    uint64_t seven = bytes & ~high;
+    uint64_t from_a = seven + (0x80 - 'A') * ones, behind_z = seven + (0x7f - 'Z') * ones;
+    return bytes | (((from_a ^ behind_z) & ~bytes & high) >> 2);
 }
 
 static inline bool blank(char c)
@@ -39,28 +51,31 @@ static inline bool blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-static uint32_t hash_key(const char *key, size_t size, char *lowered)
+/* lowered: in words, the last one filled up with zeros. */
+static uint32_t hash_key(const char *key, size_t size, uint64_t *lowered)
 {
-    for (size_t i = 0; i < size; i++)
-        lowered[i] = lower(key[i]);
+    for (size_t i = 0; i < size; i += 8)
+        lowered[i / 8] = lower(key + i, size - i);
     return (uint32_t)XXH3_64bits(lowered, size);
 }
 
+static bool same_key(const char *key, const uint64_t *lowered, size_t size)
+{
+    size_t i = 0;
+    while (i < size && lower(key + i, size - i) == lowered[i / 8])
+        i += 8;
+    return i >= size;
+}
+
 /* Where key is, or the free place where it belongs. lowered is the key in lower case. */
-static place *find(const mqlua_lookup *lookup, const char *lowered, size_t size, uint32_t hash)
+static place *find(const mqlua_lookup *lookup, const uint64_t *lowered, size_t size, uint32_t hash)
 {
     for (size_t at = hash & lookup->mask;; at = (at + 1) & lookup->mask) {
         place *here = &lookup->places[at];
         if (!here->index)
             return here;
         const entry *e = &lookup->entries[here->index - 1];
-        if (here->hash != hash || e->key_size != size)
-            continue;
-        const char *key = lookup->text + e->key;
-        size_t i = 0;
-        while (i < size && lower(key[i]) == lowered[i])
-            i++;
-        if (i == size)
+        if (here->hash == hash && e->key_size == size && same_key(lookup->text + e->key, lowered, size))
             return here;
     }
 }
@@ -68,8 +83,8 @@ static place *find(const mqlua_lookup *lookup, const char *lowered, size_t size,
 bool mqlua_lookup_get(const mqlua_lookup *lookup, const char *key, size_t size, const char **value,
                       size_t *value_size)
 {
-    char lowered[MQLUA_LOOKUP_KEY];
-    if (size > sizeof lowered || !lookup->count)
+    uint64_t lowered[KEY_WORDS];
+    if (size > MQLUA_LOOKUP_KEY || !lookup->count)
         return false;
     uint32_t hash = hash_key(key, size, lowered);
     const place *here = find(lookup, lowered, size, hash);
@@ -128,7 +143,7 @@ static bool insert(parser *p, const entry *e)
 {
     mqlua_lookup *lookup = p->lookup;
     const char *key = lookup->text + e->key;
-    char lowered[MQLUA_LOOKUP_KEY];
+    uint64_t lowered[KEY_WORDS];
     uint32_t hash = hash_key(key, e->key_size, lowered);
     place *here = find(lookup, lowered, e->key_size, hash);
     if (!here->index) {

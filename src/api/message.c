@@ -124,89 +124,79 @@ static const mqlua_doc_key keys[] = {
     {NULL, NULL, NULL},
 };
 
-static const mqlua_doc_hooks hooks = {
-    .name = "json", .dead = "message is over", .keys = keys, .check = check_assignment};
+static const mqlua_doc_hooks hooks = {.name = "json", .keys = keys, .check = check_assignment};
 
-void mqlua_message_push_json(lua_State *L, mqlua_message *m)
+static bool has_document(const mqlua_message *m)
 {
-    if (m->document != LUA_NOREF) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
-        return;
-    }
+    return m->document.slot != NULL;
+}
+
+static mqlua_doc *document(lua_State *L, mqlua_message *m)
+{
+    if (has_document(m))
+        return &m->document;
     void *root = m->env->tree ? m->env->symbols->json(m->host) : NULL;
     if (!root)
         luaL_error(
             L,
             "the message's JSON cannot be read: see the log at start, and host.json_library in the settings");
-    mqlua_doc_push(L, m->env->tree, root, &m->slot, &hooks, m);
-    lua_pushvalue(L, -1);
-    m->document = mqlua_refs_add(L);
+    mqlua_doc_begin(&m->document, m->env->tree, root, &m->slot, &hooks, m);
+    return &m->document;
+}
+
+void mqlua_message_push_json(lua_State *L, mqlua_message *m)
+{
+    mqlua_doc_push(L, document(L, m));
 }
 
 /* ---- life ---- */
 
+/* The slots keep counting, and the document is as its end has left it. */
 void mqlua_message_init(mqlua_message *m, mqlua_env *env, MQ_Message *host, mqlua_event event)
 {
-    mqlua_slot slot = m->slot, mime = m->mime_slot, local = m->local.slot;
-    *m = (mqlua_message){.slot = slot, .mime_slot = mime, .host = host, .env = env, .event = event};
-    m->local = (mqlua_local){.slot = local};
-    m->object = m->document = LUA_NOREF;
-}
-
-static void drop(mqlua_message *m, int *reference)
-{
-    luaL_unref(mqlua_vm_state(m->env->vm), LUA_REGISTRYINDEX, *reference);
-    *reference = LUA_NOREF;
-}
-
-static void end_document(mqlua_message *m)
-{
-    lua_State *L = mqlua_vm_state(m->env->vm);
-    if (m->document == LUA_NOREF)
-        return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
-    mqlua_doc_end(L, mqlua_doc_test(L, -1));
-    lua_pop(L, 1);
+    m->host = host;
+    m->env = env;
+    m->event = event;
+    m->local.host = NULL;
+    m->local.staged = false;
+    m->object = LUA_NOREF;
 }
 
 void mqlua_message_end(mqlua_message *m)
 {
     if (!m->host)
         return;
+    lua_State *L = mqlua_vm_state(m->env->vm);
     m->slot.serial++;
     m->mime_slot.serial++;
     m->local.slot.serial++;
-    end_document(m);
-    drop(m, &m->object);
-    drop(m, &m->document);
+    mqlua_doc_end(L, &m->document);
+    if (m->object != LUA_NOREF)
+        luaL_unref(L, LUA_REGISTRYINDEX, m->object);
+    m->object = LUA_NOREF;
     m->host = NULL;
-}
-
-/* Whether a script may have put something in place of what is in the tree. */
-static bool is_touched(const mqlua_message *m)
-{
-    if (m->document == LUA_NOREF)
-        return false;
-    lua_State *L = mqlua_vm_state(m->env->vm);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
-    bool touched = mqlua_doc_is_touched(mqlua_doc_test(L, -1));
-    lua_pop(L, 1);
-    return touched;
 }
 
 static int commit_document(lua_State *L)
 {
     mqlua_message *m = lua_touserdata(L, 1);
     luaL_checkstack(L, 16, "too deep");
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
-    mqlua_doc *doc = mqlua_doc_test(L, -1);
-    if (!mqlua_doc_prepare(L, doc))
+    if (!mqlua_doc_prepare(L, &m->document))
         return 0;
     /* What is assigned inside of a nested table is seen here for the first time. */
-    if (m->event == MQLUA_OUT_SENT && mqlua_doc_differs(doc))
+    if (m->event == MQLUA_OUT_SENT && mqlua_doc_differs(&m->document))
         luaL_error(L, "nothing can be written in smtp_out_sent: the message has left already");
-    mqlua_doc_apply(L, doc);
+    mqlua_doc_apply(L, &m->document);
     return 0;
+}
+
+static bool store(mqlua_message *m, char **error)
+{
+    if (!has_document(m) || !mqlua_doc_is_touched(&m->document))
+        return true;
+    if (mqlua_doc_is_simple(&m->document))
+        return mqlua_doc_settle(&m->document);
+    return mqlua_vm_store(m->env->vm, commit_document, m, error) == 0;
 }
 
 static void commit_local(mqlua_message *m)
@@ -220,7 +210,7 @@ static void commit_local(mqlua_message *m)
 int mqlua_message_commit(mqlua_message *m, char **error)
 {
     *error = NULL;
-    if (is_touched(m) && mqlua_vm_store(m->env->vm, commit_document, m, error) != 0) {
+    if (!store(m, error)) {
         mqlua_message_discard(m);
         return -1;
     }
@@ -231,12 +221,8 @@ int mqlua_message_commit(mqlua_message *m, char **error)
 void mqlua_message_discard(mqlua_message *m)
 {
     m->local.staged = false;
-    if (m->document == LUA_NOREF)
-        return;
-    lua_State *L = mqlua_vm_state(m->env->vm);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->document);
-    mqlua_doc_discard(L, mqlua_doc_test(L, -1));
-    lua_pop(L, 1);
+    if (has_document(m))
+        mqlua_doc_discard(mqlua_vm_state(m->env->vm), &m->document);
 }
 
 /* ---- fields ---- */
@@ -251,12 +237,11 @@ static const char *wire_address(mqlua_message *m, void *function)
     return address ? m->env->symbols->email(address) : NULL;
 }
 
-static int push_address(lua_State *L, const char *key, void *function)
+static int push_address(lua_State *L, mqlua_message *m, const char *key, void *function)
 {
-    mqlua_message *m = check(L);
     const char *wire = wire_address(m, function);
     size_t size;
-    if (!wire && (is_touched(m) || !m->env->tree || !json_string(m, key, &wire, &size))) {
+    if (!wire && !mqlua_doc_text(document(L, m), key, &wire, &size)) {
         mqlua_message_push_json(L, m);
         lua_getfield(L, -1, key);
         wire = lua_tostring(L, -1);
@@ -265,56 +250,62 @@ static int push_address(lua_State *L, const char *key, void *function)
     return 1;
 }
 
-static int l_envelope(lua_State *L)
+static mqlua_message *message_of(const void *object)
 {
-    return push_address(L, "envelope", mqlua_env_of(L)->symbols->envelope);
+    return ((const message_object *)object)->message;
 }
 
-static int l_recipient(lua_State *L)
+static int get_envelope(lua_State *L, void *object)
 {
-    return push_address(L, "recipient", mqlua_env_of(L)->symbols->recipient);
+    mqlua_message *m = message_of(object);
+    return push_address(L, m, "envelope", m->env->symbols->envelope);
 }
 
-static int set_key(lua_State *L, const char *key)
+static int get_recipient(lua_State *L, void *object)
 {
-    mqlua_message_push_json(L, check(L));
+    mqlua_message *m = message_of(object);
+    return push_address(L, m, "recipient", m->env->symbols->recipient);
+}
+
+static int set_key(lua_State *L, void *object, const char *key)
+{
+    mqlua_message_push_json(L, message_of(object));
     lua_pushvalue(L, 2);
     lua_setfield(L, -2, key);
     return 0;
 }
 
-static int l_set_envelope(lua_State *L)
+static int set_envelope(lua_State *L, void *object)
 {
-    return set_key(L, "envelope");
+    return set_key(L, object, "envelope");
 }
 
-static int l_set_recipient(lua_State *L)
+static int set_recipient(lua_State *L, void *object)
 {
-    return set_key(L, "recipient");
+    return set_key(L, object, "recipient");
 }
 
-static int l_set_mime(lua_State *L)
+static int set_mime(lua_State *L, void *object)
 {
-    return set_key(L, "mime");
+    return set_key(L, object, "mime");
 }
 
-static int l_json(lua_State *L)
+static int get_json(lua_State *L, void *object)
 {
-    mqlua_message_push_json(L, check(L));
+    mqlua_message_push_json(L, message_of(object));
     return 1;
 }
 
-static int l_mime(lua_State *L)
+static int get_mime(lua_State *L, void *object)
 {
-    mqlua_message_push_json(L, check(L));
+    mqlua_message_push_json(L, message_of(object));
     lua_getfield(L, -1, "mime");
     return 1;
 }
 
 /* The handle that the host's local functions take for this message, found when first asked for. */
-static mqlua_local *check_local(lua_State *L)
+static mqlua_local *check_local(lua_State *L, mqlua_message *m)
 {
-    mqlua_message *m = check(L);
     const mqlua_env *env = m->env;
     int api = env->settings->host.local_api;
     if (m->event != MQLUA_IN_MESSAGE)
@@ -334,17 +325,17 @@ static mqlua_local *check_local(lua_State *L)
     return &m->local;
 }
 
-static int l_is_local(lua_State *L)
+static int get_is_local(lua_State *L, void *object)
 {
-    mqlua_local *local = check_local(L);
+    mqlua_local *local = check_local(L, message_of(object));
     bool (*get)(void *) = (bool (*)(void *))mqlua_env_of(L)->symbols->local;
     lua_pushboolean(L, local->staged ? local->value : get(local->host));
     return 1;
 }
 
-static int l_set_is_local(lua_State *L)
+static int set_is_local(lua_State *L, void *object)
 {
-    mqlua_local *local = check_local(L);
+    mqlua_local *local = check_local(L, message_of(object));
     luaL_checktype(L, 2, LUA_TBOOLEAN);
     local->staged = true;
     local->value = lua_toboolean(L, 2);
@@ -379,16 +370,29 @@ static int l_headers(lua_State *L)
 }
 
 static const mqlua_field fields[] = {
-    {"envelope", l_envelope, l_set_envelope},
-    {"recipient", l_recipient, l_set_recipient},
-    {"mime", l_mime, l_set_mime},
-    {"is_local", l_is_local, l_set_is_local},
-    {"json", l_json, NULL},
+    {"envelope", get_envelope, set_envelope},
+    {"recipient", get_recipient, set_recipient},
+    {"mime", get_mime, set_mime},
+    {"is_local", get_is_local, set_is_local},
+    {"json", get_json, NULL},
     {NULL, NULL, NULL},
 };
 
-/* The others (tag, delay, add_header, ...) are written in Lua: lua/mq/message.lua. */
-static const luaL_Reg methods[] = {{"header", l_header}, {"headers", l_headers}, {NULL, NULL}};
+/* message:tag(...): adds those that the message does not have. In C because most policies do it to every message. */
+static int l_tag(lua_State *L)
+{
+    mqlua_message *m = check(L);
+    int last = lua_gettop(L);
+    for (int i = 2; i <= last; i++)
+        if (lua_type(L, i) != LUA_TSTRING)
+            luaL_error(L, "message:tag takes strings, got a %s", luaL_typename(L, i));
+    check_writable(L, m, "tags");
+    mqlua_doc_add_strings(L, document(L, m), "tags", 2, last);
+    return 0;
+}
+
+/* The others (delay, add_header, ...) are written in Lua: lua/mq/core/message.lua. */
+static const luaL_Reg methods[] = {{"header", l_header}, {"headers", l_headers}, {"tag", l_tag}, {NULL, NULL}};
 
 static const mqlua_type message_type = {
     .name = "message", .dead = "message is over", .fields = fields, .methods = methods};

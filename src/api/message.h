@@ -8,6 +8,7 @@
 
 #include "api/address.h"
 #include "api/env.h"
+#include "json/doc.h"
 #include "mq/event.h"
 #include "vm/object.h"
 
@@ -18,7 +19,8 @@ typedef struct mqlua_message {
     mqlua_env *env;
     mqlua_event event;
     mqlua_local local;
-    int object, document; /* registry references, or LUA_NOREF */
+    int object;           /* registry reference, or LUA_NOREF */
+    mqlua_doc document;   /* begun when first asked for */
 } mqlua_message;
 
 /* A zeroed (or ended) struct becomes the message of an event. */

@@ -228,14 +228,14 @@ static int l_job_cancel(lua_State *L)
     return 0;
 }
 
-static int l_job_done(lua_State *L)
+static int get_is_done(lua_State *L, void *object)
 {
-    mqlua_spawned *job = mqlua_object_check(L, 1, &job_type);
+    const mqlua_spawned *job = object;
     lua_pushboolean(L, !job->task);
     return 1;
 }
 
-static const mqlua_field job_fields[] = {{"is_done", l_job_done, NULL}, {NULL, NULL, NULL}};
+static const mqlua_field job_fields[] = {{"is_done", get_is_done, NULL}, {NULL, NULL, NULL}};
 static const luaL_Reg job_methods[] = {{"cancel", l_job_cancel}, {NULL, NULL}};
 static const mqlua_type job_type = {.name = "task", .fields = job_fields, .methods = job_methods};
 

@@ -8,7 +8,6 @@
 #include <lauxlib.h>
 
 const char mqlua_doc_deleted = 0;
-const char mqlua_doc_mark = 0;
 static const char registry_key;
 
 void mqlua_doc_push_class(lua_State *L)
@@ -26,7 +25,12 @@ void mqlua_doc_set_class(lua_State *L)
 
 bool mqlua_doc_is_touched(const mqlua_doc *doc)
 {
-    return doc->handed || doc->staged;
+    return doc->handed || doc->staged || doc->merge.count;
+}
+
+bool mqlua_doc_is_simple(const mqlua_doc *doc)
+{
+    return !doc->handed && !doc->staged;
 }
 
 bool mqlua_doc_is_cached(const mqlua_doc *doc)
@@ -88,15 +92,8 @@ static void prepare_hooks(lua_State *L, mqlua_doc *doc, int cache)
     }
 }
 
-bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc)
+static void prepare_cache(lua_State *L, mqlua_doc *doc)
 {
-    if (!mqlua_doc_is_alive(doc))
-        luaL_error(L, "%s", doc->hooks->dead);
-    if (!mqlua_doc_is_touched(doc))
-        return false;
-    luaL_checkstack(L, 16, "too deep");
-    mqlua_merge_clear(&doc->merge, true);
-    doc->applied = 0;
     mqlua_doc_push_cache(L, doc);
     int cache = lua_gettop(L);
     lua_pushnil(L);
@@ -109,8 +106,28 @@ bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc)
     if (doc->applied)
         prepare_hooks(L, doc, cache);
     lua_pop(L, 1);
+}
+
+bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc)
+{
+    if (!mqlua_doc_is_alive(doc))
+        luaL_error(L, "%s", MQLUA_DOC_DEAD);
+    if (!mqlua_doc_is_touched(doc))
+        return false;
+    luaL_checkstack(L, 16, "too deep");
+    doc->applied = 0;
+    if (!mqlua_doc_is_simple(doc))
+        prepare_cache(L, doc);
     if (!mqlua_merge_reserve(&doc->merge))
         luaL_error(L, "not enough memory for the message's JSON");
+    return true;
+}
+
+bool mqlua_doc_settle(mqlua_doc *doc)
+{
+    if (!mqlua_doc_is_alive(doc) || !mqlua_merge_reserve(&doc->merge))
+        return false;
+    mqlua_merge_apply(&doc->merge);
     return true;
 }
 
@@ -175,20 +192,23 @@ void mqlua_doc_discard(lua_State *L, mqlua_doc *doc)
     doc->cache = LUA_NOREF;
 }
 
-void mqlua_doc_end(lua_State *L, mqlua_doc *doc)
+/* In a chain from its place on. */
+static void leave_docs(mqlua_doc *doc)
 {
-    doc->slot = NULL;
-    mqlua_doc_discard(L, doc);
+    mqlua_doc **link = mqlua_doc_place(doc->docs, doc->table);
+    if (*link == doc)
+        *link = doc->next;
 }
 
-void mqlua_doc_refresh(lua_State *L, mqlua_doc *doc, const char *key)
+void mqlua_doc_end(lua_State *L, mqlua_doc *doc)
 {
-    if (!mqlua_doc_is_cached(doc))
+    if (!doc->slot)
         return;
-    luaL_checkstack(L, 4, "too deep");
-    mqlua_doc_push_cache(L, doc);
-    lua_pushstring(L, key);
-    lua_pushnil(L);
-    lua_rawset(L, -3);
-    lua_pop(L, 1);
+    doc->slot = NULL;
+    mqlua_doc_discard(L, doc);
+    if (!doc->table)
+        return;
+    leave_docs(doc);
+    luaL_unref(L, LUA_REGISTRYINDEX, doc->reference);
+    doc->table = NULL;
 }

@@ -1,39 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "json/doc_internal.h"
+#include "vm/refs.h"
 #include "vm/vm.h"
 
 #include <string.h>
 #include <lauxlib.h>
 
-/* The metatable of the proxy holds the userdata of the document here. */
-enum { SELF = 1 };
+/* Steps of a document that are made as a script assigns; what it assigns beyond that goes into the cache,
+ * where a look-up does not take longer the more there are, and Lua's memory has a cap. */
+enum { STEPS_MAX = 32 };
 
-/* The document of the proxy at index if it is one. Needs 2 places on the stack; pushes nothing. */
-static mqlua_doc *self_at(lua_State *L, int index)
+/* ---- which document ---- */
+
+mqlua_doc **mqlua_doc_place(mqlua_docs *docs, const void *table)
 {
-    if (!lua_istable(L, index) || !lua_getmetatable(L, index))
-        return NULL;
-    lua_rawgeti(L, -1, SELF);
-    mqlua_doc *doc = lua_type(L, -1) == LUA_TUSERDATA ? lua_touserdata(L, -1) : NULL;
-    bool ours = doc && lua_objlen(L, -1) == sizeof *doc && doc->mark == &mqlua_doc_mark;
+    uint64_t hash = (uint64_t)(uintptr_t)table * UINT64_C(0x9E3779B97F4A7C15);
+    mqlua_doc **place = &docs->places[hash >> 32 & (MQLUA_DOC_PLACES - 1)];
+    while (*place && (*place)->table != table)
+        place = &(*place)->next;
+    return place;
+}
+
+static mqlua_docs *docs_of(lua_State *L)
+{
+    mqlua_doc_push_class(L);
+    lua_rawgeti(L, -1, MQLUA_DOC_SET);
+    mqlua_docs *docs = lua_touserdata(L, -1);
     lua_pop(L, 2);
-    return ours ? doc : NULL;
+    return docs;
 }
 
 mqlua_doc *mqlua_doc_test(lua_State *L, int index)
 {
-    return self_at(L, index);
+    return lua_istable(L, index) ? *mqlua_doc_place(docs_of(L), lua_topointer(L, index)) : NULL;
 }
 
-/* The document of the proxy at 1; raises unless it is one that lives. */
-static mqlua_doc *check_self(lua_State *L)
+static int raise_no_doc(lua_State *L, const mqlua_docs *docs)
 {
-    mqlua_doc *doc = self_at(L, 1);
-    if (!doc)
-        luaL_argerror(L, 1, "a message's JSON expected");
-    if (!mqlua_doc_is_alive(doc))
-        luaL_error(L, "%s", doc->hooks->dead);
+    if (lua_istable(L, 1) && lua_getmetatable(L, 1) && lua_topointer(L, -1) == docs->metatable)
+        return luaL_error(L, "%s", MQLUA_DOC_DEAD);
+    return luaL_argerror(L, 1, "a message's JSON expected");
+}
+
+/* The document of the table at 1; raises unless it is one that lives. Upvalue 1: mqlua_docs. */
+mqlua_doc *mqlua_doc_check(lua_State *L)
+{
+    mqlua_docs *docs = lua_touserdata(L, lua_upvalueindex(1));
+    mqlua_doc *doc = *mqlua_doc_place(docs, lua_topointer(L, 1));
+    if (!doc || !mqlua_doc_is_alive(doc))
+        raise_no_doc(L, docs);
     return doc;
 }
 
@@ -48,11 +64,11 @@ static void push_cache(lua_State *L, mqlua_doc *doc)
     }
     lua_createtable(L, 0, 4);
     lua_pushvalue(L, -1);
-    doc->cache = luaL_ref(L, LUA_REGISTRYINDEX);
+    doc->cache = mqlua_refs_add(L);
 }
 
 /* Pushes the cached value of the key at index, if there is one; nil when it was deleted. */
-static bool push_cached(lua_State *L, mqlua_doc *doc, int key)
+bool mqlua_doc_push_cached(lua_State *L, mqlua_doc *doc, int key)
 {
     if (!mqlua_doc_is_cached(doc))
         return false;
@@ -84,68 +100,129 @@ static void keep(lua_State *L, mqlua_doc *doc, int key)
 
 /* ---- what scripts do ---- */
 
-/* Pushes the value of a member in the tree, and keeps it if it is a table. */
-static void push_member(lua_State *L, mqlua_doc *doc, int key, void *node)
+/* Pushes a node as the value of the key at index, and keeps it if it is a table. */
+static void push_node(lua_State *L, mqlua_doc *doc, int key, void *node)
 {
     mqlua_scalar scalar;
     if (mqlua_value_scalar_of(doc->merge.tree, node, &scalar)) {
         mqlua_value_push_scalar(L, &scalar);
         return;
     }
-    mqlua_path root = mqlua_doc_root_path(doc);
-    mqlua_value_push(L, doc->merge.tree, node, &MQLUA_PATH_KEY(&root, lua_tostring(L, key)));
+    mqlua_path root = mqlua_doc_root_path(doc), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
+    mqlua_value_push(L, doc->merge.tree, node, &path);
+    mqlua_merge_push_added(L, &doc->merge, node, &path);
     lua_pushvalue(L, -1);
     keep(L, doc, key);
     doc->handed = true;
+    mqlua_merge_drop_added(&doc->merge, node);
+}
+
+/* A table that was staged becomes one of Lua, which the script may change: from there on a commit compares
+ * it. */
+static void push_staged(lua_State *L, mqlua_doc *doc, int key, mqlua_merge_step *step)
+{
+    if (step->kind == MQLUA_MERGE_DELETE_KEY) {
+        lua_pushnil(L);
+        return;
+    }
+    push_node(L, doc, key, step->value);
+    if (lua_istable(L, -1))
+        mqlua_merge_drop(&doc->merge, step);
 }
 
 /* Pushes the value of the member whose name, a string, is at index; nil when there is none. */
-static void push_value(lua_State *L, mqlua_doc *doc, int index)
+void mqlua_doc_push_value(lua_State *L, mqlua_doc *doc, int index)
 {
     size_t size;
-    if (push_cached(L, doc, index)) {
+    if (mqlua_doc_push_cached(L, doc, index)) {
         doc->handed = doc->handed || lua_istable(L, -1);
         return;
     }
     const char *key = lua_tolstring(L, index, &size);
-    const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
-    void *node;
     if (memchr(key, 0, size)) {
         lua_pushnil(L); /* the tree has no such keys */
-    } else if (hook && hook->get) {
-        hook->get(L, doc->ud);
-    } else if (doc->merge.tree->object_get(doc->merge.tree, doc->root, key, &node)) {
-        push_member(L, doc, index, node);
-    } else {
-        lua_pushnil(L);
+        return;
     }
+    mqlua_merge_step *step = mqlua_merge_find(&doc->merge, doc->root, key);
+    const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
+    void *node;
+    if (step)
+        push_staged(L, doc, index, step);
+    else if (hook && hook->get)
+        hook->get(L, doc->ud);
+    else if (doc->merge.tree->object_get(doc->merge.tree, doc->root, key, &node))
+        push_node(L, doc, index, node);
+    else
+        lua_pushnil(L);
 }
 
 /* The method, always: a member of that name comes from whoever sent the message (X-MQ-Totable) and must not
  * break a policy. */
 static bool is_method(const char *key)
 {
-    return strcmp(key, "totable") == 0;
+    return *key == 't' && strcmp(key, "totable") == 0;
 }
 
 static int l_index(lua_State *L)
 {
-    mqlua_doc *doc = check_self(L);
+    mqlua_doc *doc = mqlua_doc_check(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         return 0;
     if (is_method(lua_tostring(L, 2))) {
         mqlua_doc_push_class(L);
         lua_rawgeti(L, -1, MQLUA_DOC_TOTABLE);
     } else {
-        push_value(L, doc, 2);
+        mqlua_doc_push_value(L, doc, 2);
     }
     return 1;
+}
+
+/* Puts a copy of the value at 3 under the key at 2 into the cache, for the next commit to compare. */
+static void stage_in_cache(lua_State *L, mqlua_doc *doc, const mqlua_path *path, bool as_it_is)
+{
+    if (lua_isnil(L, 3))
+        lua_pushlightuserdata(L, (void *)&mqlua_doc_deleted);
+    else if (as_it_is)
+        lua_pushvalue(L, 3);
+    else
+        mqlua_value_copy(L, 3, path);
+    doc->handed = doc->handed || lua_istable(L, -1);
+    keep(L, doc, 2);
+    doc->staged = true;
+    mqlua_merge_step *step = mqlua_merge_find(&doc->merge, doc->root, path->key);
+    void *node;
+    if (step)
+        mqlua_merge_drop(&doc->merge, step);
+    if (doc->merge.count && doc->merge.tree->object_get(doc->merge.tree, doc->root, path->key, &node))
+        mqlua_merge_drop_added(&doc->merge, node);
+}
+
+/* Forgets the cached value of the key at 2: to an existing key, so no memory is needed. */
+static void uncache(lua_State *L, mqlua_doc *doc)
+{
+    if (!mqlua_doc_push_cached(L, doc, 2))
+        return;
+    lua_pop(L, 1);
+    mqlua_doc_push_cache(L, doc);
+    lua_pushvalue(L, 2);
+    lua_pushnil(L);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+/* A table that replaces a value of the tree is compared with it at the commit, so that what is equal stays as
+ * it is. */
+static bool is_step(lua_State *L, const mqlua_doc *doc, const char *key)
+{
+    void *node;
+    return doc->merge.count < STEPS_MAX &&
+           (!lua_istable(L, 3) || !doc->merge.tree->object_get(doc->merge.tree, doc->root, key, &node));
 }
 
 static int l_newindex(lua_State *L)
 {
     lua_settop(L, 3);
-    mqlua_doc *doc = check_self(L);
+    mqlua_doc *doc = mqlua_doc_check(L);
     mqlua_path root = mqlua_doc_root_path(doc);
     if (lua_type(L, 2) != LUA_TSTRING)
         mqlua_path_raise(L, &root, "keys must be strings, not %s", luaL_typename(L, 2));
@@ -155,204 +232,163 @@ static int l_newindex(lua_State *L)
     if (doc->hooks->check)
         doc->hooks->check(L, doc->ud, key, 3);
     const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
-    if (lua_isnil(L, 3))
-        lua_pushlightuserdata(L, (void *)&mqlua_doc_deleted);
-    else if (hook && hook->apply)
-        lua_pushvalue(L, 3);
-    else
-        mqlua_value_copy(L, 3, &MQLUA_PATH_KEY(&root, key));
-    doc->handed = doc->handed || lua_istable(L, -1);
-    keep(L, doc, 2);
-    doc->staged = true;
+    mqlua_path path = MQLUA_PATH_KEY(&root, key);
+    if ((hook && hook->apply) || !is_step(L, doc, key)) {
+        stage_in_cache(L, doc, &path, hook && hook->apply);
+    } else {
+        mqlua_merge_stage(L, &doc->merge, doc->root, key, 3, &path);
+        uncache(L, doc);
+    }
     return 0;
 }
 
-/* Appends a key to the list on top of the stack, unless it is there; the list is also a set. */
-static void list_key(lua_State *L, int list, int *count)
-{
-    lua_pushvalue(L, -1);
-    lua_rawget(L, list);
-    bool there = !lua_isnil(L, -1);
-    lua_pop(L, 1);
-    if (there) {
-        lua_pop(L, 1);
-        return;
-    }
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, list, ++*count);
-    lua_pushboolean(L, 1);
-    lua_rawset(L, list);
-}
+/* ---- what C does ---- */
 
-/* Pushes a list of all keys, those of the tree in its order first; some may turn out to have no value. */
-static int push_keys(lua_State *L, mqlua_doc *doc)
+bool mqlua_doc_text(mqlua_doc *doc, const char *key, const char **text, size_t *size)
 {
-    int count = 0;
     const mqlua_tree *tree = doc->merge.tree;
-    size_t size = tree->object_size(tree, doc->root);
-    mqlua_vm_charge(L, 4 * size);
-    lua_createtable(L, (int)size, (int)size);
-    int list = lua_gettop(L);
-    mqlua_tree_iter iter = {.begun = false};
-    while (tree->object_next(tree, doc->root, &iter)) {
-        lua_pushstring(L, iter.key);
-        list_key(L, list, &count);
-    }
-    if (mqlua_doc_is_cached(doc)) {
-        mqlua_doc_push_cache(L, doc);
-        lua_pushnil(L);
-        while (lua_next(L, -2)) {
-            lua_pop(L, 1);
-            lua_pushvalue(L, -1);
-            if (lua_type(L, -1) == LUA_TSTRING)
-                list_key(L, list, &count);
-            else
-                lua_pop(L, 1);
-        }
-        lua_pop(L, 1);
-    }
-    for (const mqlua_doc_key *hook = doc->hooks->keys; hook && hook->name; hook++) {
-        lua_pushstring(L, hook->name);
-        list_key(L, list, &count);
-    }
-    return count;
+    const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
+    mqlua_merge_step *step = mqlua_merge_find(&doc->merge, doc->root, key);
+    void *node = NULL;
+    if (!mqlua_doc_is_simple(doc) || (hook && hook->get))
+        return false;
+    if (step)
+        node = step->value;
+    else if (!tree->object_get(tree, doc->root, key, &node))
+        return false;
+    if (tree->type(tree, node) != MQLUA_TREE_STRING)
+        return false;
+    *text = tree->string(tree, node, size);
+    return true;
 }
 
-/* Upvalues: the list of keys, the number of those that are done. */
-static int l_step(lua_State *L)
+/* Adds the value at index to the list at list, unless it is in it. */
+static void add_to_list(lua_State *L, int list, int index)
 {
-    lua_settop(L, 1);
-    mqlua_doc *doc = check_self(L);
-    int at = (int)lua_tointeger(L, lua_upvalueindex(2));
-    for (;;) {
-        lua_rawgeti(L, lua_upvalueindex(1), ++at);
-        if (lua_isnil(L, -1))
-            return 1;
-        push_value(L, doc, 2);
-        if (!lua_isnil(L, -1))
-            break;
-        lua_pop(L, 2);
-    }
-    lua_pushinteger(L, at);
-    lua_replace(L, lua_upvalueindex(2));
-    return 2;
-}
-
-static int l_pairs(lua_State *L)
-{
-    lua_settop(L, 1);
-    mqlua_doc *doc = check_self(L);
-    push_keys(L, doc);
-    lua_pushinteger(L, 0);
-    lua_pushcclosure(L, l_step, 2);
-    lua_pushvalue(L, 1);
-    lua_pushnil(L);
-    return 3;
-}
-
-/* A value of a hook is a string for encoders, where it is an object that can be one. */
-static void copy_value(lua_State *L, const mqlua_path *path)
-{
-    int value = lua_gettop(L);
-    if (lua_type(L, value) != LUA_TUSERDATA || !luaL_callmeta(L, value, "__tostring"))
-        mqlua_value_copy_out(L, value, path);
-    lua_replace(L, value);
-}
-
-/* Pushes a copy of the value of the key at index. */
-static void push_copy(lua_State *L, mqlua_doc *doc, int key)
-{
-    mqlua_path root = mqlua_doc_root_path(doc), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
-    const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, path.key);
-    void *node;
-    if (push_cached(L, doc, key)) {
-        if (!lua_isnil(L, -1))
-            copy_value(L, &path);
-    } else if (hook && hook->get) {
-        hook->get(L, doc->ud);
-        if (!lua_isnil(L, -1))
-            copy_value(L, &path);
-    } else if (doc->merge.tree->object_get(doc->merge.tree, doc->root, path.key, &node)) {
-        mqlua_value_push(L, doc->merge.tree, node, &path);
-    } else {
-        lua_pushnil(L);
-    }
-}
-
-static int l_totable(lua_State *L)
-{
-    lua_settop(L, 1);
-    mqlua_doc *doc = check_self(L);
-    int count = push_keys(L, doc);
-    lua_createtable(L, 0, count);
+    int count = (int)lua_objlen(L, list);
+    mqlua_vm_charge(L, (size_t)count);
     for (int i = 1; i <= count; i++) {
-        lua_rawgeti(L, 2, i);
-        push_copy(L, doc, lua_gettop(L));
-        lua_rawset(L, 3);
+        lua_rawgeti(L, list, i);
+        bool there = lua_rawequal(L, -1, index);
+        lua_pop(L, 1);
+        if (there)
+            return;
     }
-    return 1;
+    lua_pushvalue(L, index);
+    lua_rawseti(L, list, count + 1);
+}
+
+/* Pushes the value in the cache for the key at index, an array where there was to be none; nil when it is not
+ * in there. */
+static void push_list(lua_State *L, mqlua_doc *doc, int key)
+{
+    if (!mqlua_doc_push_cached(L, doc, key)) {
+        lua_pushnil(L);
+    } else if (lua_isnil(L, -1) || (lua_islightuserdata(L, -1) && !lua_touserdata(L, -1))) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        mqlua_value_mark(L, MQLUA_TREE_ARRAY);
+        lua_pushvalue(L, -1);
+        keep(L, doc, key);
+        doc->staged = true;
+    }
+}
+
+void mqlua_doc_add_strings(lua_State *L, mqlua_doc *doc, const char *key, int first, int last)
+{
+    luaL_checkstack(L, 8, "too deep");
+    lua_pushstring(L, key);
+    int name = lua_gettop(L);
+    push_list(L, doc, name);
+    for (int i = first; i <= last; i++) {
+        size_t size;
+        const char *text = lua_tolstring(L, i, &size);
+        if (lua_isnil(L, -1) && mqlua_merge_append(L, &doc->merge, doc->root, key, text, size))
+            continue;
+        if (lua_isnil(L, -1))
+            mqlua_doc_push_value(L, doc, name);
+        if (!lua_istable(L, -1))
+            luaL_error(L, "%s.%s is not an array", doc->hooks->name, key);
+        doc->handed = true;
+        add_to_list(L, lua_gettop(L), i);
+    }
+    lua_settop(L, name - 1);
 }
 
 /* ---- making ---- */
 
-static int l_gc(lua_State *L)
+static void push_function(lua_State *L, lua_CFunction function, int docs)
 {
-    mqlua_doc *doc = lua_touserdata(L, 1);
-    mqlua_doc_discard(L, doc);
-    return 0;
+    lua_pushvalue(L, docs);
+    lua_pushcclosure(L, function, 1);
 }
 
 void mqlua_doc_open(lua_State *L)
 {
-    static const lua_CFunction functions[] = {[MQLUA_DOC_INDEX] = l_index,
-                                              [MQLUA_DOC_NEWINDEX] = l_newindex,
-                                              [MQLUA_DOC_PAIRS] = l_pairs,
-                                              [MQLUA_DOC_TOTABLE] = l_totable};
     lua_createtable(L, MQLUA_DOC_TOTABLE, 0);
-    for (int entry = MQLUA_DOC_INDEX; entry <= MQLUA_DOC_TOTABLE; entry++) {
-        lua_pushcfunction(L, functions[entry]);
-        lua_rawseti(L, -2, entry);
-    }
-    lua_createtable(L, 0, 2);
-    lua_pushcfunction(L, l_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pushboolean(L, 0);
+    int class = lua_gettop(L);
+    mqlua_docs *docs = lua_newuserdata(L, sizeof *docs);
+    memset(docs, 0, sizeof *docs);
+    lua_createtable(L, 0, 4);
+    docs->metatable = lua_topointer(L, -1);
+    push_function(L, l_index, class + 1);
+    lua_setfield(L, -2, "__index");
+    push_function(L, l_newindex, class + 1);
+    lua_setfield(L, -2, "__newindex");
+    push_function(L, mqlua_doc_l_pairs, class + 1);
+    lua_setfield(L, -2, "__pairs");
+    lua_pushliteral(L, "json");
     lua_setfield(L, -2, "__metatable");
-    lua_rawseti(L, -2, MQLUA_DOC_META);
+    lua_rawseti(L, class, MQLUA_DOC_META);
+    push_function(L, mqlua_doc_l_totable, class + 1);
+    lua_rawseti(L, class, MQLUA_DOC_TOTABLE);
+    lua_rawseti(L, class, MQLUA_DOC_SET);
     mqlua_doc_set_class(L);
 }
 
-mqlua_doc *mqlua_doc_push(lua_State *L, const mqlua_tree *tree, void *root, mqlua_slot *slot,
-                          const mqlua_doc_hooks *hooks, void *hook_ud)
+void mqlua_doc_begin(mqlua_doc *doc, const mqlua_tree *tree, void *root, const mqlua_slot *slot,
+                     const mqlua_doc_hooks *hooks, void *hook_ud)
 {
+    doc->merge.tree = tree; /* the rest of it is as mqlua_doc_end left it: empty */
+    doc->root = root;
+    doc->slot = slot;
+    doc->serial = slot->serial;
+    doc->hooks = hooks;
+    doc->ud = hook_ud;
+    doc->table = NULL;
+    doc->cache = LUA_NOREF;
+    doc->handed = doc->staged = false;
+    doc->applied = 0;
+}
+
+/* Enters doc under the table on top of the stack. */
+static void enter(lua_State *L, mqlua_doc *doc, mqlua_docs *docs)
+{
+    lua_pushvalue(L, -1);
+    doc->reference = mqlua_refs_add(L);
+    doc->table = lua_topointer(L, -1);
+    doc->docs = docs;
+    mqlua_doc **place = mqlua_doc_place(docs, doc->table);
+    doc->next = NULL;
+    *place = doc;
+}
+
+void mqlua_doc_push(lua_State *L, mqlua_doc *doc)
+{
+    if (doc->table) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, doc->reference);
+        return;
+    }
     luaL_checkstack(L, 8, "too deep");
-    if (tree->type(tree, root) != MQLUA_TREE_OBJECT)
+    if (doc->merge.tree->type(doc->merge.tree, doc->root) != MQLUA_TREE_OBJECT)
         luaL_error(L, "the message's JSON is not an object");
     mqlua_doc_push_class(L);
-    int class = lua_gettop(L);
     lua_newtable(L);
-    lua_createtable(L, SELF, 4);
-    mqlua_doc *doc = lua_newuserdata(L, sizeof(*doc));
-    *doc = (mqlua_doc){.mark = &mqlua_doc_mark,
-                       .cache = LUA_NOREF,
-                       .merge = {.tree = tree},
-                       .root = root,
-                       .slot = slot,
-                       .serial = slot->serial,
-                       .hooks = hooks,
-                       .ud = hook_ud};
-    lua_rawgeti(L, class, MQLUA_DOC_META);
+    lua_rawgeti(L, -2, MQLUA_DOC_META);
     lua_setmetatable(L, -2);
-    lua_rawseti(L, -2, SELF);
-    lua_rawgeti(L, class, MQLUA_DOC_INDEX);
-    lua_setfield(L, -2, "__index");
-    lua_rawgeti(L, class, MQLUA_DOC_NEWINDEX);
-    lua_setfield(L, -2, "__newindex");
-    lua_rawgeti(L, class, MQLUA_DOC_PAIRS);
-    lua_setfield(L, -2, "__pairs");
-    lua_pushstring(L, hooks->name);
-    lua_setfield(L, -2, "__metatable");
-    lua_setmetatable(L, -2);
-    lua_remove(L, class);
-    return doc;
+    lua_rawgeti(L, -2, MQLUA_DOC_SET);
+    mqlua_docs *docs = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    lua_remove(L, -2);
+    enter(L, doc, docs);
 }

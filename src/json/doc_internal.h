@@ -1,40 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Shared by doc.c (what scripts do with a document) and commit.c (what becomes of it). */
+/* Shared by doc.c (what scripts do with a document), walk.c (with all its members) and commit.c (what becomes
+ * of it). */
 
 #include "json/doc.h"
-#include "json/merge.h"
 #include <lauxlib.h>
 
-struct mqlua_doc {
-    const void *mark; /* mqlua_doc_mark: tells a document from all other userdata */
-    mqlua_merge merge;
-    void *root;
-    const mqlua_slot *slot;
-    uint64_t serial;
-    const mqlua_doc_hooks *hooks;
-    void *ud;
-    int cache;        /* registry reference to the cache, key to Lua value or to deleted; LUA_NOREF: none yet */
-    bool handed;      /* a script got a nested table since the last commit, and may have changed it */
-    bool staged;      /* a script assigned a key since then: the cache may have more than tables */
-    unsigned applied; /* prepared: bit i is keys[i]; its value is at i + 1 in the cache */
-};
+/* The documents of a state that have a table, by its address: so the table needs nothing in it that a script
+ * could change, and costs no more than an empty one. */
+enum { MQLUA_DOC_PLACES = 256 };
+typedef struct mqlua_docs {
+    const void *metatable; /* the address of that of all these tables */
+    mqlua_doc *places[MQLUA_DOC_PLACES];
+} mqlua_docs;
 
 /* What all documents of a state share is in one table of the registry. */
 enum {
-    MQLUA_DOC_META = 1, /* of the userdata */
-    MQLUA_DOC_INDEX,
-    MQLUA_DOC_NEWINDEX,
-    MQLUA_DOC_PAIRS,
+    MQLUA_DOC_SET = 1, /* mqlua_docs */
+    MQLUA_DOC_META,
     MQLUA_DOC_TOTABLE,
 };
 void mqlua_doc_push_class(lua_State *L);
 void mqlua_doc_set_class(lua_State *L); /* pops it */
 
+/* The error for use after the end. */
+#define MQLUA_DOC_DEAD "message is over"
+
+/* Where the document of that table is in docs, or belongs. */
+mqlua_doc **mqlua_doc_place(mqlua_docs *docs, const void *table);
+
 /* Marks a deleted key in the cache; no script ever sees it. */
 extern const char mqlua_doc_deleted;
-extern const char mqlua_doc_mark;
 
 bool mqlua_doc_is_cached(const mqlua_doc *doc);
 
@@ -48,3 +45,17 @@ mqlua_path mqlua_doc_root_path(const mqlua_doc *doc);
 
 /* Pushes the cache of a document that is cached. Needs a place on the stack, no memory, and never raises. */
 void mqlua_doc_push_cache(lua_State *L, const mqlua_doc *doc);
+
+/* For functions whose first upvalue is mqlua_docs: the document of the table at 1. Raises unless it is one
+ * that lives. */
+mqlua_doc *mqlua_doc_check(lua_State *L);
+
+/* Pushes the value of the member whose name, a string, is at index; nil when there is none. */
+void mqlua_doc_push_value(lua_State *L, mqlua_doc *doc, int index);
+
+/* Pushes the cached value of the key at index, if there is one; nil when it was deleted. */
+bool mqlua_doc_push_cached(lua_State *L, mqlua_doc *doc, int key);
+
+/* walk.c: __pairs, and the method totable. */
+int mqlua_doc_l_pairs(lua_State *L);
+int mqlua_doc_l_totable(lua_State *L);

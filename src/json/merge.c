@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "json/merge.h"
+#include "json/merge_internal.h"
 #include "vm/vm.h"
 
 #include <stdlib.h>
@@ -10,59 +10,20 @@
 /* Members of one object that are replaced or removed one by one. */
 enum { SEARCHES = 256 };
 
-enum kind { SET_KEY, ADD_KEY, DELETE_KEY, SET_INDEX, ADD_INDEX, CUT };
-
-struct mqlua_merge_step {
-    enum kind kind;
-    bool reserved;   /* the addition is in the tree, which owns the value now */
-    void *container; /* an object or array of the tree */
-    char *key;       /* of an object; owned */
-    size_t index;    /* of an array, from 0; the size to cut to */
-    void *value;     /* owned unless reserved */
-};
-
-/* Where in the tree a value is, to put another one there. */
-typedef struct place {
-    void *container;
-    const char *key; /* NULL: an element */
-    size_t index;
-} place;
-
-/* ---- finding the steps ---- */
-
-static mqlua_merge_step *add_step(lua_State *L, mqlua_merge *merge, enum kind kind, const place *at)
+static void build(lua_State *L, mqlua_merge *merge, enum mqlua_merge_kind kind, const mqlua_place *at,
+                  int index, const mqlua_path *path)
 {
-    if (merge->count == merge->room) {
-        size_t room = merge->room ? 2 * merge->room : 8;
-        mqlua_merge_step *steps = realloc(merge->steps, room * sizeof(*steps));
-        if (!steps)
-            luaL_error(L, "not enough memory");
-        merge->steps = steps;
-        merge->room = room;
-    }
-    char *key = at->key ? strdup(at->key) : NULL;
-    if (at->key && !key)
-        luaL_error(L, "not enough memory");
-    mqlua_merge_step *step = &merge->steps[merge->count++];
-    *step = (mqlua_merge_step){.kind = kind, .container = at->container, .key = key, .index = at->index};
-    return step;
-}
-
-static void build(lua_State *L, mqlua_merge *merge, enum kind kind, const place *at, int index,
-                  const mqlua_path *path)
-{
-    mqlua_merge_step *step = add_step(L, merge, kind, at);
+    mqlua_merge_step *step = mqlua_merge_add(L, merge, kind, at);
     mqlua_value_build(L, merge->tree, index, path, &step->value);
 }
 
-static void replace(lua_State *L, mqlua_merge *merge, const place *at, int index, const mqlua_path *path)
+static void replace(lua_State *L, mqlua_merge *merge, const mqlua_place *at, int index,
+                    const mqlua_path *path)
 {
-    build(L, merge, at->key ? SET_KEY : SET_INDEX, at, index, path);
+    build(L, merge, at->key ? MQLUA_MERGE_SET_KEY : MQLUA_MERGE_SET_INDEX, at, index, path);
 }
 
-/* A tree may have NaN or infinity, which JSON text cannot hold: as long as nobody changes them they are left
- * alone. */
-static bool same_real(lua_State *L, int index, double real)
+bool mqlua_merge_same_real(lua_State *L, int index, double real)
 {
     if (lua_type(L, index) != LUA_TNUMBER)
         return false;
@@ -70,7 +31,7 @@ static bool same_real(lua_State *L, int index, double real)
     return number == real || (number != number && real != real);
 }
 
-static bool same_scalar(lua_State *L, const mqlua_scalar *a, const mqlua_scalar *b)
+bool mqlua_merge_same_scalar(lua_State *L, const mqlua_scalar *a, const mqlua_scalar *b)
 {
     if (a->type != b->type)
         return false;
@@ -91,7 +52,7 @@ static bool same_scalar(lua_State *L, const mqlua_scalar *a, const mqlua_scalar 
     }
 }
 
-static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, const place *at,
+static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, const mqlua_place *at,
                     const mqlua_path *path);
 
 static void compare_array(lua_State *L, mqlua_merge *merge, int index, void *array, size_t count,
@@ -101,17 +62,17 @@ static void compare_array(lua_State *L, mqlua_merge *merge, int index, void *arr
     size_t size = tree->array_size(tree, array);
     mqlua_vm_charge(L, size);
     for (size_t i = 0; i < count; i++) {
-        place at = {array, NULL, i};
+        mqlua_place at = {array, NULL, i};
         mqlua_path here = MQLUA_PATH_INDEX(path, i + 1);
         lua_rawgeti(L, index, (int)i + 1);
         if (i < size)
             compare(L, merge, lua_gettop(L), tree->array_get(tree, array, i), &at, &here);
         else
-            build(L, merge, ADD_INDEX, &at, lua_gettop(L), &here);
+            build(L, merge, MQLUA_MERGE_ADD_INDEX, &at, lua_gettop(L), &here);
         lua_pop(L, 1);
     }
     if (count < size)
-        add_step(L, merge, CUT, &(place){array, NULL, count});
+        mqlua_merge_add(L, merge, MQLUA_MERGE_CUT, &(mqlua_place){array, NULL, count});
 }
 
 /* Members of the table at index that the object does not have. */
@@ -133,7 +94,8 @@ static void find_additions(lua_State *L, mqlua_merge *merge, int index, void *ob
         lua_pop(L, 1);
         if (!there) {
             const char *key = mqlua_value_key(L, -2, path);
-            build(L, merge, ADD_KEY, &(place){object, key, 0}, lua_gettop(L), &MQLUA_PATH_KEY(path, key));
+            build(L, merge, MQLUA_MERGE_ADD_KEY, &(mqlua_place){object, key, 0}, lua_gettop(L),
+                  &MQLUA_PATH_KEY(path, key));
         }
         lua_pop(L, 1);
     }
@@ -149,11 +111,11 @@ static void compare_object(lua_State *L, mqlua_merge *merge, int index, void *ob
     mqlua_vm_charge(L, size);
     mqlua_tree_iter iter = {.begun = false};
     while (merge->tree->object_next(merge->tree, object, &iter)) {
-        place at = {object, iter.key, 0};
+        mqlua_place at = {object, iter.key, 0};
         lua_pushstring(L, iter.key);
         lua_rawget(L, index);
         if (lua_isnil(L, -1)) {
-            add_step(L, merge, DELETE_KEY, &at);
+            mqlua_merge_add(L, merge, MQLUA_MERGE_DELETE_KEY, &at);
         } else {
             matched++;
             compare(L, merge, lua_gettop(L), iter.value, &at, &MQLUA_PATH_KEY(path, iter.key));
@@ -164,29 +126,28 @@ static void compare_object(lua_State *L, mqlua_merge *merge, int index, void *ob
         find_additions(L, merge, index, object, path);
 }
 
-static void forget(mqlua_merge *merge, size_t first);
-
 /* Each of these steps may be a search through all members, and nothing could interrupt them when they are
  * applied: with many of them a new object is made instead. */
 static bool is_slow(const mqlua_merge *merge, size_t first, const void *object)
 {
     size_t searches = 0;
     for (size_t i = first; i < merge->count; i++) {
-        const mqlua_merge_step *step = &merge->steps[i];
-        searches += step->container == object && (step->kind == SET_KEY || step->kind == DELETE_KEY);
+        const mqlua_merge_step *step = &mqlua_merge_steps(merge)[i];
+        searches += step->container == object &&
+                    (step->kind == MQLUA_MERGE_SET_KEY || step->kind == MQLUA_MERGE_DELETE_KEY);
     }
     return searches > SEARCHES;
 }
 
-static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, const place *at,
+static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, const mqlua_place *at,
                     const mqlua_path *path)
 {
     mqlua_scalar old, new;
     bool old_scalar = mqlua_value_scalar_of(merge->tree, node, &old);
-    if (old.type == MQLUA_TREE_REAL && same_real(L, index, old.real))
+    if (old.type == MQLUA_TREE_REAL && mqlua_merge_same_real(L, index, old.real))
         return;
     if (mqlua_value_scalar(L, index, path, &new)) {
-        if (!old_scalar || !same_scalar(L, &old, &new))
+        if (!old_scalar || !mqlua_merge_same_scalar(L, &old, &new))
             replace(L, merge, at, index, path);
         return;
     }
@@ -201,7 +162,7 @@ static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, con
     else
         compare_object(L, merge, index, node, count, &here);
     if (type == MQLUA_TREE_OBJECT && type == old.type && is_slow(merge, first, node)) {
-        forget(merge, first);
+        mqlua_merge_forget(merge, first);
         replace(L, merge, at, index, path);
     }
 }
@@ -209,96 +170,17 @@ static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, con
 void mqlua_merge_member(lua_State *L, mqlua_merge *merge, void *object, const char *key, int index,
                         const mqlua_path *path)
 {
-    place at = {object, key, 0};
+    mqlua_place at = {object, key, 0};
     void *node;
     if (merge->tree->object_get(merge->tree, object, key, &node))
         compare(L, merge, index, node, &at, path);
     else
-        build(L, merge, ADD_KEY, &at, index, path);
+        build(L, merge, MQLUA_MERGE_ADD_KEY, &at, index, path);
 }
 
 void mqlua_merge_remove(lua_State *L, mqlua_merge *merge, void *object, const char *key)
 {
     void *node;
     if (merge->tree->object_get(merge->tree, object, key, &node))
-        add_step(L, merge, DELETE_KEY, &(place){object, key, 0});
-}
-
-/* ---- carrying them out ---- */
-
-static void take_back(mqlua_merge *merge)
-{
-    const mqlua_tree *tree = merge->tree;
-    for (size_t i = merge->count; i > 0; i--) {
-        mqlua_merge_step *step = &merge->steps[i - 1];
-        if (!step->reserved)
-            continue;
-        if (step->kind == ADD_KEY)
-            tree->object_del(tree, step->container, step->key);
-        else
-            tree->array_cut(tree, step->container, step->index);
-    }
-}
-
-bool mqlua_merge_reserve(mqlua_merge *merge)
-{
-    const mqlua_tree *tree = merge->tree;
-    for (size_t i = 0; i < merge->count; i++) {
-        mqlua_merge_step *step = &merge->steps[i];
-        if (step->kind == ADD_KEY)
-            step->reserved = tree->object_add(tree, step->container, step->key, step->value);
-        else if (step->kind == ADD_INDEX)
-            step->reserved = tree->array_add(tree, step->container, step->value);
-        else
-            continue;
-        if (!step->reserved) {
-            mqlua_merge_clear(merge, true);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Drops the steps from first on. */
-static void forget(mqlua_merge *merge, size_t first)
-{
-    for (size_t i = first; i < merge->count; i++) {
-        mqlua_merge_step *step = &merge->steps[i];
-        if (!step->reserved)
-            merge->tree->put(merge->tree, step->value);
-        free(step->key);
-    }
-    merge->count = first;
-}
-
-static void forget_all(mqlua_merge *merge)
-{
-    forget(merge, 0);
-    free(merge->steps);
-    merge->steps = NULL;
-    merge->room = 0;
-}
-
-void mqlua_merge_apply(mqlua_merge *merge)
-{
-    const mqlua_tree *tree = merge->tree;
-    for (size_t i = 0; i < merge->count; i++) {
-        mqlua_merge_step *step = &merge->steps[i];
-        if (step->kind == SET_KEY)
-            step->reserved = tree->object_set(tree, step->container, step->key, step->value);
-        else if (step->kind == SET_INDEX)
-            step->reserved = tree->array_set(tree, step->container, step->index, step->value);
-        else if (step->kind == DELETE_KEY)
-            tree->object_del(tree, step->container, step->key);
-        else if (step->kind == CUT)
-            tree->array_cut(tree, step->container, step->index);
-    }
-    forget_all(merge);
-}
-
-void mqlua_merge_clear(mqlua_merge *merge, bool tree_alive)
-{
-    if (tree_alive)
-        take_back(merge);
-    forget_all(merge);
+        mqlua_merge_add(L, merge, MQLUA_MERGE_DELETE_KEY, &(mqlua_place){object, key, 0});
 }

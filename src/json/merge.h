@@ -11,12 +11,35 @@
 
 #include "json/value.h"
 
-typedef struct mqlua_merge_step mqlua_merge_step;
+enum mqlua_merge_kind {
+    MQLUA_MERGE_SET_KEY,
+    MQLUA_MERGE_ADD_KEY,
+    MQLUA_MERGE_DELETE_KEY,
+    MQLUA_MERGE_SET_INDEX,
+    MQLUA_MERGE_ADD_INDEX,
+    MQLUA_MERGE_CUT,
+};
 
+typedef struct mqlua_merge_step {
+    enum mqlua_merge_kind kind;
+    bool reserved;   /* the addition is in the tree, which owns the value now */
+    void *container; /* an object or array of the tree */
+    char *long_key;  /* of an object; owned. NULL: it is in key */
+    char key[24];
+    size_t index; /* of an array, from 0; the size to cut to */
+    void *value;  /* owned unless reserved */
+} mqlua_merge_step;
+
+/* Most commits have a step or two: those take no memory of their own. */
+enum { MQLUA_MERGE_FEW = 4 };
+
+/* Does not move while it is in use. */
 typedef struct mqlua_merge {
     const mqlua_tree *tree; /* set by the user */
-    mqlua_merge_step *steps;
-    size_t count, room;
+    mqlua_merge_step *more; /* instead of few, when there are more than that */
+    size_t count, room;     /* room: of more */
+    void *draft;            /* a value that is being made: its owner when making it raises */
+    mqlua_merge_step few[MQLUA_MERGE_FEW];
 } mqlua_merge;
 
 /* Adds what makes the member key of object equal to the Lua value at index. path is that of the member.
@@ -26,6 +49,34 @@ void mqlua_merge_member(lua_State *L, mqlua_merge *merge, void *object, const ch
 
 /* Adds the removal of the member, if there is such a member. Raises for lack of memory. */
 void mqlua_merge_remove(lua_State *L, mqlua_merge *merge, void *object, const char *key);
+
+/* Adds what makes the member key of object the Lua value at index (nil: removed), in place of what was added
+ * for it before. When it raises, that is as it was. A table takes the place of the old value as a whole. */
+void mqlua_merge_stage(lua_State *L, mqlua_merge *merge, void *object, const char *key, int index,
+                       const mqlua_path *path);
+
+/* Adds text to the array under the member key of object, unless it is in it; where there is no such member,
+ * to a new one. False: there is another value, or an array that cannot be taken back. Raises for lack of
+ * memory. */
+bool mqlua_merge_append(lua_State *L, mqlua_merge *merge, void *object, const char *key, const char *text,
+                        size_t size);
+
+/* Appends to the value on top of the stack, made of node, what was added to node if it is an array. Raises.
+ */
+void mqlua_merge_push_added(lua_State *L, const mqlua_merge *merge, const void *node, const mqlua_path *path);
+
+/* Forgets what was added for the array node; may be called with any node. */
+void mqlua_merge_drop_added(mqlua_merge *merge, const void *node);
+
+/* The step that replaces, adds or removes the member key of object as a whole; NULL when there is none. Valid
+ * until another one is added. */
+mqlua_merge_step *mqlua_merge_find(mqlua_merge *merge, const void *object, const char *key);
+
+/* The member that a step is for; NULL when it is for an element. */
+const char *mqlua_merge_key(const mqlua_merge *merge, size_t step);
+
+/* Forgets a step that mqlua_merge_find has found. */
+void mqlua_merge_drop(mqlua_merge *merge, mqlua_merge_step *step);
 
 /* Adds the new members and elements to the tree: the last thing that can fail. False: lack of memory, and the
  * tree is as it was; only mqlua_merge_clear may follow. True: only apply or clear may follow. Never raises.

@@ -121,7 +121,7 @@ static int call_private(lua_State *L)
     const json_verdict *v = lua_touserdata(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, MQLUA_PRIVATE);
     lua_getfield(L, -1, v->function);
-    mqlua_message_push_json(L, v->message);
+    mqlua_message_push(L, v->message);
     lua_pushstring(L, v->first);
     lua_pushstring(L, v->second);
     lua_call(L, 3, 0);

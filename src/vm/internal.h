@@ -4,11 +4,19 @@
 /* The inside of a vm, shared by its files only. */
 
 #include "vm/blocks.h"
+#include "vm/object.h"
 #include "vm/task.h"
 #include "vm/vm.h"
 
 /* Coroutines that ended without an error are kept for the next task, up to this many. */
 enum { MQLUA_SPARE_COROUTINES = 64 };
+
+/* Types that a state knows, and where in its registry their metatables are: asked for with each object that is made. */
+enum { MQLUA_TYPES = 64 };
+typedef struct mqlua_known_type {
+    const mqlua_type *type; /* NULL: free */
+    int meta;
+} mqlua_known_type;
 
 typedef struct mqlua_coroutine {
     lua_State *co;
@@ -36,6 +44,7 @@ struct mqlua_vm {
     const atomic_bool *stop;
     size_t charged;   /* steps that C counted since the clock was last looked at */
     void *owner;
+    mqlua_known_type types[MQLUA_TYPES];
 
     /* tasks */
     mqlua_task *current;

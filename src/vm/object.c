@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "vm/object.h"
+#include "vm/internal.h"
+#include "vm/refs.h"
 #include <string.h>
 
 /* ---- the nearest known name ---- */
@@ -44,9 +45,44 @@ const char *mqlua_object_nearest(const char *name, const char *const *names, siz
     return nearest;
 }
 
+/* ---- types ---- */
+
+static size_t hash(const void *pointer, size_t places)
+{
+    return (size_t)(((uintptr_t)pointer * UINT64_C(0x9E3779B97F4A7C15)) >> 32) % places;
+}
+
+/* Where the type is, or belongs. A type of which a state does not know leads to a free place. */
+static mqlua_known_type *know(mqlua_vm *vm, const mqlua_type *type)
+{
+    size_t at = hash(type, MQLUA_TYPES);
+    while (vm->types[at].type && vm->types[at].type != type)
+        at = (at + 1) % MQLUA_TYPES;
+    return &vm->types[at];
+}
+
 /* ---- fields ---- */
 
-/* Upvalues of __index and __newindex: 1 the type, 2 a table of methods, 3 a table name -> field. */
+/* How a state finds the fields of a type: by where it keeps their names, because it has each string once. */
+enum { PLACES = 2 * MQLUA_FIELDS };
+typedef struct access {
+    const mqlua_type *type;
+    struct {
+        const char *name; /* of the state; NULL: free */
+        const mqlua_field *field;
+    } places[PLACES];
+} access;
+
+/* Upvalues of __index and __newindex: 1 the access, 2 a table of methods, 3 one with the names of all fields.
+ */
+
+static const mqlua_field *find_field(const access *a, const char *name)
+{
+    for (size_t at = hash(name, PLACES); a->places[at].name; at = (at + 1) % PLACES)
+        if (a->places[at].name == name)
+            return a->places[at].field;
+    return NULL;
+}
 
 static int no_such_field(lua_State *L, const mqlua_type *type, const char *key)
 {
@@ -60,58 +96,80 @@ static int no_such_field(lua_State *L, const mqlua_type *type, const char *key)
     return luaL_error(L, "%s has no field '%s'", type->name, key);
 }
 
-static const mqlua_field *find_field(lua_State *L, int key)
+static bool is_alive(const mqlua_object *object)
 {
-    lua_pushvalue(L, key);
-    lua_rawget(L, lua_upvalueindex(3));
-    const mqlua_field *field = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return field;
+    return !object->slot || object->slot->serial == object->serial;
+}
+
+/* The object at 1. Metatables are locked: LuaJIT alone calls __index and __newindex, with an object of the
+ * type there (the debug library, where it is allowed, could call them with something else). */
+static mqlua_object *self(lua_State *L, const access *a)
+{
+    mqlua_object *object = lua_touserdata(L, 1);
+    if (!object || object->type != a->type)
+        luaL_typerror(L, 1, a->type->name);
+    if (!is_alive(object))
+        luaL_error(L, "%s", object->type->dead);
+    return object;
 }
 
 static int l_index(lua_State *L)
 {
-    const mqlua_type *type = lua_touserdata(L, lua_upvalueindex(1));
-    mqlua_object_check(L, 1, type);
-    const mqlua_field *field = find_field(L, 2);
-    if (field) {
-        lua_settop(L, 1);
-        return field->get(L);
-    }
-    lua_pushvalue(L, 2);
+    const access *a = lua_touserdata(L, lua_upvalueindex(1));
+    mqlua_object *object = self(L, a);
+    const char *key = lua_tostring(L, 2);
+    const mqlua_field *field = find_field(a, key);
+    if (field)
+        return field->get(L, object);
     lua_rawget(L, lua_upvalueindex(2));
-    if (!lua_isnil(L, -1))
-        return 1;
-    return no_such_field(L, type, luaL_checkstring(L, 2));
+    return lua_isnil(L, -1) ? no_such_field(L, a->type, key ? key : "?") : 1;
+}
+
+/* Of the table of methods of a type that has no fields. Upvalue 1: the access. */
+static int l_no_method(lua_State *L)
+{
+    const access *a = lua_touserdata(L, lua_upvalueindex(1));
+    const char *key = lua_tostring(L, 2);
+    return no_such_field(L, a->type, key ? key : "?");
 }
 
 static int l_newindex(lua_State *L)
 {
-    const mqlua_type *type = lua_touserdata(L, lua_upvalueindex(1));
-    mqlua_object_check(L, 1, type);
-    const mqlua_field *field = find_field(L, 2);
+    const access *a = lua_touserdata(L, lua_upvalueindex(1));
+    mqlua_object *object = self(L, a);
     const char *key = luaL_checkstring(L, 2);
+    const mqlua_field *field = find_field(a, key);
     if (!field)
-        return no_such_field(L, type, key);
+        return no_such_field(L, a->type, key);
     if (!field->set)
-        return luaL_error(L, "%s.%s cannot be assigned", type->name, key);
+        return luaL_error(L, "%s.%s cannot be assigned", a->type->name, key);
     lua_remove(L, 2);
-    return field->set(L);
+    return field->set(L, object);
 }
 
 static int l_tostring(lua_State *L)
 {
-    const mqlua_type *type = lua_touserdata(L, lua_upvalueindex(1));
-    lua_pushfstring(L, "%s: %p", type->name, lua_topointer(L, 1));
+    const access *a = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushfstring(L, "%s: %p", a->type->name, lua_topointer(L, 1));
     return 1;
 }
 
+/* Pushes the access and the table that keeps its names. */
 static void push_fields(lua_State *L, const mqlua_type *type)
 {
+    access *a = lua_newuserdata(L, sizeof *a);
+    *a = (access){.type = type};
     lua_newtable(L);
+    int count = 0;
     for (const mqlua_field *field = type->fields; field && field->name; field++) {
-        lua_pushlightuserdata(L, (void *)field);
-        lua_setfield(L, -2, field->name);
+        lua_pushstring(L, field->name);
+        const char *name = lua_tostring(L, -1);
+        lua_rawseti(L, -2, ++count);
+        size_t at = hash(name, PLACES);
+        while (a->places[at].name)
+            at = (at + 1) % PLACES;
+        a->places[at].name = name;
+        a->places[at].field = field;
     }
 }
 
@@ -122,13 +180,27 @@ static void push_methods(lua_State *L, const mqlua_type *type)
         luaL_register(L, NULL, type->methods);
 }
 
-/* Pushes function with type, methods and fields as upvalues; methods and fields are at the indices given. */
-static void push_access(lua_State *L, lua_CFunction function, const mqlua_type *type, int methods, int fields)
+/* Pushes function with its upvalues; the methods, the access and its names are at methods and behind it. */
+static void push_access(lua_State *L, lua_CFunction function, int methods)
 {
-    lua_pushlightuserdata(L, (void *)type);
+    lua_pushvalue(L, methods + 1);
     lua_pushvalue(L, methods);
-    lua_pushvalue(L, fields);
+    lua_pushvalue(L, methods + 2);
     lua_pushcclosure(L, function, 3);
+}
+
+/* A type without fields needs no function that looks them up: LuaJIT finds its methods in their table. */
+static void push_index(lua_State *L, const mqlua_type *type, int methods)
+{
+    if (type->fields) {
+        push_access(L, l_index, methods);
+        return;
+    }
+    lua_createtable(L, 0, 2);
+    push_access(L, l_no_method, methods);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, methods);
+    lua_pushvalue(L, methods);
 }
 
 void mqlua_object_register(lua_State *L, const mqlua_type *type)
@@ -137,11 +209,11 @@ void mqlua_object_register(lua_State *L, const mqlua_type *type)
     int meta = lua_gettop(L);
     push_methods(L, type);
     push_fields(L, type);
-    push_access(L, l_index, type, meta + 1, meta + 2);
+    push_index(L, type, meta + 1);
     lua_setfield(L, meta, "__index");
-    push_access(L, l_newindex, type, meta + 1, meta + 2);
+    push_access(L, l_newindex, meta + 1);
     lua_setfield(L, meta, "__newindex");
-    push_access(L, l_tostring, type, meta + 1, meta + 2);
+    push_access(L, l_tostring, meta + 1);
     lua_setfield(L, meta, "__tostring");
     lua_settop(L, meta + 1);
     lua_setfield(L, meta, "methods");
@@ -150,15 +222,19 @@ void mqlua_object_register(lua_State *L, const mqlua_type *type)
     /* Scripts must not reach metatables: a __gc written in Lua would run without limits. */
     lua_pushstring(L, type->name);
     lua_setfield(L, meta, "__metatable");
-    lua_pushlightuserdata(L, (void *)type);
-    lua_insert(L, meta);
-    lua_rawset(L, LUA_REGISTRYINDEX);
+    mqlua_known_type *known = know(mqlua_vm_of(L), type);
+    known->meta = mqlua_refs_add(L);
+    known->type = type;
+}
+
+static void push_meta(lua_State *L, const mqlua_type *type)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, know(mqlua_vm_of(L), type)->meta);
 }
 
 void mqlua_object_push_methods(lua_State *L, const mqlua_type *type)
 {
-    lua_pushlightuserdata(L, (void *)type);
-    lua_rawget(L, LUA_REGISTRYINDEX);
+    push_meta(L, type);
     lua_getfield(L, -1, "methods");
     lua_remove(L, -2);
 }
@@ -172,8 +248,7 @@ void *mqlua_object_push(lua_State *L, const mqlua_type *type, size_t size, mqlua
     object->type = type;
     object->slot = slot;
     object->serial = slot ? slot->serial : 0;
-    lua_pushlightuserdata(L, (void *)type);
-    lua_rawget(L, LUA_REGISTRYINDEX);
+    push_meta(L, type);
     lua_setmetatable(L, -2);
     return object;
 }
@@ -186,7 +261,7 @@ void *mqlua_object_test(lua_State *L, int index, const mqlua_type *type, bool *a
     if (object->type != type)
         return NULL;
     if (alive)
-        *alive = !object->slot || object->slot->serial == object->serial;
+        *alive = is_alive(object);
     return object;
 }
 

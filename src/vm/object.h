@@ -16,16 +16,19 @@ typedef struct mqlua_slot {
     uint64_t serial; /* grows each time that the thing in the slot ends */
 } mqlua_slot;
 
+/* object is that at 1 on the stack, of the right type and alive. */
 typedef struct mqlua_field {
     const char *name;
-    lua_CFunction get; /* called with the object at 1; returns one value */
-    lua_CFunction set; /* called with the object at 1, the value at 2; NULL: read only */
+    int (*get)(lua_State *L, void *object); /* pushes one value, returns 1 */
+    int (*set)(lua_State *L, void *object); /* the value is at 2; returns 0. NULL: read only */
 } mqlua_field;
+
+enum { MQLUA_FIELDS = 16 };
 
 typedef struct mqlua_type {
     const char *name;          /* as scripts know it: "connection" */
     const char *dead;          /* error for use after the end: "connection is closed" */
-    const mqlua_field *fields; /* ends with a NULL name; may be NULL */
+    const mqlua_field *fields; /* ends with a NULL name, at most MQLUA_FIELDS; may be NULL */
     const luaL_Reg *methods;   /* ends with a NULL name; may be NULL */
     const luaL_Reg *meta;      /* metamethods other than __index and __newindex; may be NULL */
 } mqlua_type;

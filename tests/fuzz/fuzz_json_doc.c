@@ -17,7 +17,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char source[] =
-    "local json, program, null, array = ...\n"
+    "local json, program, null, array, add = ...\n"
     "local function is_array(t) return getmetatable(t) == 'array' or #t > 0 end\n"
     "local function keys(t, root)\n"
     "  local list = {}\n"
@@ -27,7 +27,13 @@ static const char source[] =
     "  table.sort(list)\n"
     "  return list\n"
     "end\n"
-    "local function edit(root)\n"
+    "local function add_to_model(t, key, text)\n"
+    "  local list = t[key]\n"
+    "  if list == nil or list == null then t[key] = array{text} return end\n"
+    "  for i = 1, #list do if list[i] == text then return end end\n"
+    "  list[#list + 1] = text\n"
+    "end\n"
+    "local function edit(root, add)\n"
     "  local at = 1\n"
     "  local function byte() at = at + 1; return program:byte(at - 1) or 0 end\n"
     "  local function pick(list) return list[byte() % #list + 1] end\n"
@@ -63,7 +69,12 @@ static const char source[] =
     "      local list = keys(t)\n"
     "      if op == 0 then t['n' .. byte() % 16] = value(0) elseif op == 1 then t[''] = value(0)\n"
     "      elseif #list > 0 and op == 2 then t[pick(list)] = value(0)\n"
-    "      elseif #list > 0 and op == 3 then t[pick(list)] = nil end\n"
+    "      elseif #list > 0 and op == 3 then t[pick(list)] = nil\n"
+    "      elseif op == 4 then\n"
+    "        local key, text = 'n' .. byte() % 16, 's' .. byte() % 4\n"
+    "        local list = rawequal(root, json) and json:totable()[key] or root[key]\n"
+    "        if list == nil or list == null or (type(list) == 'table' and is_array(list)) then add(root, key, text) end\n"
+    "      end\n"
     "    end\n"
     "  end\n"
     "end\n"
@@ -77,8 +88,8 @@ static const char source[] =
     "  end\n"
     "end\n"
     "local model = json:totable()\n"
-    "edit(json)\n"
-    "edit(model)\n"
+    "edit(json, add)\n"
+    "edit(model, add_to_model)\n"
     "same(json:totable(), model, 'before')\n"
     "return function() same(json:totable(), model, 'after') end\n";
 
@@ -86,14 +97,14 @@ typedef struct run {
     mqlua_tree *tree;
     void *root;
     mqlua_slot slot;
-    mqlua_doc *doc;
+    mqlua_doc doc;
     const char *edits;
     size_t edits_size;
     char *before;
     bool refused; /* the tree is too deep for Lua */
 } run;
 
-static const mqlua_doc_hooks hooks = {.name = "json", .dead = "message is over"};
+static const mqlua_doc_hooks hooks = {.name = "json"};
 static mqlua_tree original;
 static int fail_at, calls;
 
@@ -141,12 +152,20 @@ static int open_json(lua_State *L)
     return 0;
 }
 
+/* add(json, key, text) */
+static int l_add(lua_State *L)
+{
+    mqlua_doc_add_strings(L, mqlua_doc_test(L, 1), lua_tostring(L, 2), 3, 3);
+    return 0;
+}
+
 static int start_edits(lua_State *L)
 {
     run *r = lua_touserdata(L, 1);
     if (luaL_loadbuffer(L, source, sizeof(source) - 1, "=edits"))
         lua_error(L);
-    r->doc = mqlua_doc_push(L, r->tree, r->root, &r->slot, &hooks, NULL);
+    mqlua_doc_begin(&r->doc, r->tree, r->root, &r->slot, &hooks, NULL);
+    mqlua_doc_push(L, &r->doc);
     lua_pushvalue(L, -1);
     lua_setglobal(L, "json");
     lua_pushlstring(L, r->edits, r->edits_size);
@@ -154,7 +173,8 @@ static int start_edits(lua_State *L)
     lua_getfield(L, -1, "null");
     lua_getfield(L, -2, "array");
     lua_remove(L, -3);
-    lua_call(L, 4, 1);
+    lua_pushcfunction(L, l_add);
+    lua_call(L, 5, 1);
     lua_setglobal(L, "after");
     return 0;
 }
@@ -162,8 +182,8 @@ static int start_edits(lua_State *L)
 static int commit(lua_State *L)
 {
     run *r = lua_touserdata(L, 1);
-    if (mqlua_doc_prepare(L, r->doc))
-        mqlua_doc_apply(L, r->doc);
+    if (mqlua_doc_prepare(L, &r->doc))
+        mqlua_doc_apply(L, &r->doc);
     return 0;
 }
 
@@ -193,7 +213,7 @@ static void edit(mqlua_vm *vm, run *r)
         int failed = mqlua_vm_call(vm, commit, r, &error);
         if (failed && !is_expected(error))
             complain(error ? error : "no message");
-        mqlua_doc_discard(mqlua_vm_state(vm), r->doc);
+        mqlua_doc_discard(mqlua_vm_state(vm), &r->doc);
         if (failed && strcmp(r->before, original.text(r->tree, r->root)) != 0)
             complain("the tree changed by half");
         if (!failed && mqlua_vm_call(vm, compare, r, &error))
@@ -242,6 +262,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         r.before = strdup(original.text(r.tree, r.root));
         edit(vm, &r);
         r.slot.serial++;
+        mqlua_doc_end(mqlua_vm_state(vm), &r.doc);
         mqlua_vm_free(vm);
         free(r.before);
         *r.tree = original;

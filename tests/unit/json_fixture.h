@@ -24,13 +24,12 @@ typedef struct fixture {
     mqlua_slot slot;
     const mqlua_doc_hooks *hooks;
     void *ud;
-    mqlua_doc *doc;
-    int reference;
+    mqlua_doc doc;
     const char *code;
     bool changed;
 } fixture;
 
-static const mqlua_doc_hooks plain_hooks = {.name = "json", .dead = "message is over"};
+static const mqlua_doc_hooks plain_hooks = {.name = "json"};
 
 static int fixture_open_json(lua_State *L)
 {
@@ -54,9 +53,7 @@ static inline mqlua_vm *fixture_vm(void)
 static int fixture_push_doc(lua_State *L)
 {
     fixture *f = lua_touserdata(L, 1);
-    f->doc = mqlua_doc_push(L, f->tree, f->root, &f->slot, f->hooks, f->ud);
-    lua_pushvalue(L, -1);
-    f->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    mqlua_doc_push(L, &f->doc);
     lua_setglobal(L, "json");
     return 0;
 }
@@ -78,6 +75,7 @@ static inline void fixture_start(fixture *f, enum mqlua_tree_library library, co
     if (!f->tree)
         fail_msg("%s", error);
     f->root = fixture_parse(f->tree, text);
+    mqlua_doc_begin(&f->doc, f->tree, f->root, &f->slot, f->hooks, f->ud);
     if (mqlua_vm_setup(f->vm, fixture_push_doc, f, &error))
         fail_msg("%s", error);
 }
@@ -85,6 +83,7 @@ static inline void fixture_start(fixture *f, enum mqlua_tree_library library, co
 static inline void fixture_stop(fixture *f)
 {
     f->slot.serial++;
+    mqlua_doc_end(mqlua_vm_state(f->vm), &f->doc);
     mqlua_vm_free(f->vm);
     f->tree->put(f->tree, f->root);
     mqlua_tree_free(f->tree);
@@ -119,9 +118,9 @@ static inline void fixture_run(fixture *f, const char *code)
 static int fixture_prepare_doc(lua_State *L)
 {
     fixture *f = lua_touserdata(L, 1);
-    f->changed = mqlua_doc_prepare(L, f->doc);
+    f->changed = mqlua_doc_prepare(L, &f->doc);
     if (f->changed)
-        mqlua_doc_apply(L, f->doc);
+        mqlua_doc_apply(L, &f->doc);
     return 0;
 }
 
@@ -131,7 +130,7 @@ static inline char *fixture_try_commit(fixture *f)
     char *error = NULL;
     if (!mqlua_vm_call(f->vm, fixture_prepare_doc, f, &error))
         return NULL;
-    mqlua_doc_discard(mqlua_vm_state(f->vm), f->doc);
+    mqlua_doc_discard(mqlua_vm_state(f->vm), &f->doc);
     return error ? error : strdup("no message");
 }
 

@@ -1,10 +1,10 @@
 -- How verdicts on messages are carried out: documented properties of MailerQ's JSON, nothing else.
--- Called by C with the message's JSON after the handler's own writes were committed.
+-- Called by C with the message after the handler's own writes were committed.
 
 local mq, private = ...
 
 -- Not looked up when they are needed: a policy may have put something else there.
-local null, array, object = mq.null, mq.array, mq.object
+local null = mq.null
 
 -- No queue of results but "results", which stays for the audit.
 local function silence(json)
@@ -16,33 +16,29 @@ local function silence(json)
   end
 end
 
-local function note(json, verdict, reason)
-  json["mailerq-lua"] = { verdict = verdict, reason = reason, generation = private.generation() }
+local function note(json, verdict, reason, recipient)
+  json["mailerq-lua"] = { verdict = verdict, reason = reason, recipient = recipient, generation = private.generation() }
 end
 
-function private.discard(json, reason)
+function private.discard(message, reason)
+  local json = message.json
   silence(json)
   -- In the past: MailerQ gives up before the first attempt.
   json.maxdelivertime = "2000-01-01 00:00:00"
   local queues = json.queues
   if queues == nil or queues == null then
-    json.queues = object({})
-    queues = json.queues
+    json.queues = { success = null, failure = null, retry = null, dsn = null }
+  else
+    queues.success, queues.failure, queues.retry, queues.dsn = null, null, null, null
   end
-  queues.success, queues.failure, queues.retry, queues.dsn = null, null, null, null
   note(json, "discard", reason)
 end
 
-function private.quarantine(json, recipient, reason)
-  note(json, "quarantine", reason)
-  json["mailerq-lua"].recipient = json.recipient
+function private.quarantine(message, recipient, reason)
+  local json = message.json
+  note(json, "quarantine", reason, json.recipient)
   json.recipient = recipient
-  local tags = json.tags
-  if tags == nil or tags == null then
-    json.tags = array({ "quarantine" })
-  else
-    tags[#tags + 1] = "quarantine"
-  end
+  message:tag("quarantine")
   -- What was meant for the original recipient must not steer the way to the quarantine.
   silence(json)
   json.smarthost, json.pool, json.ips = nil, nil, nil

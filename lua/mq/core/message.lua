@@ -3,7 +3,7 @@
 
 local mq, private = ...
 
-local error, type, select, tostring, date = error, type, select, tostring, os.date
+local error, type, tostring, date = error, type, tostring, os.date
 local find, now, null, array, object = string.find, mq.now, mq.null, mq.array, mq.object
 local methods = private.message_methods
 
@@ -28,29 +28,6 @@ end
 local function check_header_value(value)
   if type(value) ~= "string" or find(value, "[\r\n%z]") then
     error("a header value must be a string without CR, LF and NUL", 3)
-  end
-end
-
--- message:tag("a", "b"): adds tags that are not there yet.
-function methods.tag(message, ...)
-  local json = message.json
-  local tags = json.tags
-  if tags == nil or tags == null then
-    json.tags = array({})
-    tags = json.tags
-  end
-  for i = 1, select("#", ...) do
-    local tag = select(i, ...)
-    if type(tag) ~= "string" then
-      error("message:tag takes strings, got a " .. type(tag), 2)
-    end
-    local there = false
-    for j = 1, #tags do
-      there = there or tags[j] == tag
-    end
-    if not there then
-      tags[#tags + 1] = tag
-    end
   end
 end
 
