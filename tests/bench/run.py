@@ -120,10 +120,10 @@ def race(options):
     servers = contestants(options)
     costs = {name: [] for name in servers}
     try:
+        running = [(name, server) for name, server in servers.items() if isinstance(server, peers.Server)]
         for number in range(options.rounds + 1):
-            for name, server in servers.items():
-                if isinstance(server, peers.Missing):
-                    continue
+            running.append(running.pop(0))  # each comes first in its turn
+            for name, server in running:
                 count = max(100, options.messages // (10 if name == "Haraka" else 1))
                 before = server.cpu()
                 sent = options.mail.send(server.port, count // 2, reuse=False)
@@ -142,8 +142,9 @@ def share_of(name, options):
     """Messages per CPU second of the Lua policy, as a multiple of another's: the median of the rounds."""
     if options.race is None:
         options.race = race(options)
-    if name in options.missing:
-        raise peers.Missing(options.missing[name])
+    for needed in ("Lua", name):
+        if needed in options.missing:
+            raise peers.Missing(options.missing[needed])
     other, lua = options.race[name], options.race["Lua"]
     ratios = [a / b for a, b in zip(other, lua)]
     detail = {"rounds": ratios,
@@ -156,8 +157,9 @@ def against_sink(options):
     """CPU that the policy adds to a message, as a part of what smtp-sink needs for one."""
     if options.race is None:
         options.race = race(options)
-    if "smtp-sink" in options.missing:
-        raise peers.Missing(options.missing["smtp-sink"])
+    for needed in ("Lua", "none", "smtp-sink"):
+        if needed in options.missing:
+            raise peers.Missing(options.missing[needed])
     rounds = zip(options.race["Lua"], options.race["none"], options.race["smtp-sink"])
     parts = [(lua - none) / sink for lua, none, sink in rounds]
     return statistics.median(parts), {"rounds": parts}
@@ -292,9 +294,20 @@ def parse():
     return options
 
 
+def check_policy(options):
+    """What does not load is not worth a measurement. Says what is wrong with it, or nothing."""
+    done = subprocess.run([str(peers.BUILD / "mqlua"), "check", str(options.policy)], text=True, capture_output=True,
+                          env={**os.environ, **peers.plugin_env(options.policy)}, check=False)
+    return f"{done.stdout}{done.stderr}{options.policy} does not pass mqlua check" if done.returncode else ""
+
+
 def main():
     peers.WORK.mkdir(parents=True, exist_ok=True)
     options = parse()
+    wrong = check_policy(options)
+    if wrong:
+        print(f"{wrong}: nothing was measured", file=sys.stderr)
+        return 2
     begun = time.monotonic()
     rows = [row for row in ROWS if not options.only or row.key in options.only]
     for row in rows:

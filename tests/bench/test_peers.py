@@ -5,6 +5,7 @@ import argparse
 import json
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -35,3 +36,12 @@ def test_same_policy():
     assert in_lua == in_c
     assert len(in_lua) == 10
     assert {message["pool"] for message in in_lua} == {"newsletter", "bulk", None}
+
+
+def test_a_policy_that_does_not_load_is_not_measured(tmp_path):
+    (tmp_path / "policy.lua").write_text('mq.on("smtp_in_connect"\n', encoding="utf-8")
+    (tmp_path / "mail.json").write_text("[]", encoding="utf-8")
+    done = subprocess.run([sys.executable, str(POLICY.parent.parent / "run.py"), "--policy", str(tmp_path / "policy.lua"),
+                           "--only", "empty"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "policy.lua:" in done.stderr and "nothing was measured" in done.stderr
