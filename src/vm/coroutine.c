@@ -7,38 +7,27 @@
 
 /* ---- for tasks ---- */
 
+typedef struct coroutine {
+    lua_State *co;
+    int ref;
+} coroutine;
+
 static int make(lua_State *L)
 {
-    mqlua_coroutine *made = lua_touserdata(L, 1);
-    lua_State *co = lua_newthread(L);
+    coroutine *made = lua_touserdata(L, 1);
+    made->co = lua_newthread(L);
     made->ref = mqlua_refs_add(L);
-    made->co = co; /* not before it is kept */
     return 0;
 }
 
-bool mqlua_coroutine_take(mqlua_vm *vm, lua_State **co, int *ref)
+bool mqlua_coroutine_make(mqlua_vm *vm, lua_State **co, int *ref)
 {
-    mqlua_coroutine taken = {NULL, LUA_NOREF};
-    bool good = true;
-    if (vm->spares)
-        taken = vm->spare[--vm->spares];
-    else
-        good = mqlua_vm_setup(vm, make, &taken, NULL) == 0;
-    *co = taken.co;
-    *ref = taken.ref;
-    return good;
-}
-
-void mqlua_coroutine_give(mqlua_vm *vm, lua_State *co, int ref, bool reusable)
-{
-    if (ref == LUA_NOREF)
-        return;
-    if (reusable && vm->spares < MQLUA_SPARE_COROUTINES) {
-        lua_settop(co, 0);
-        vm->spare[vm->spares++] = (mqlua_coroutine){co, ref};
-    } else {
-        luaL_unref(vm->L, LUA_REGISTRYINDEX, ref);
-    }
+    coroutine made;
+    if (mqlua_vm_setup(vm, make, &made, NULL))
+        return false;
+    *co = made.co;
+    *ref = made.ref;
+    return true;
 }
 
 /* ---- for policies ----

@@ -8,8 +8,8 @@
 #include "vm/task.h"
 #include "vm/vm.h"
 
-/* Coroutines that ended without an error are kept for the next task, up to this many. */
-enum { MQLUA_SPARE_COROUTINES = 64 };
+/* Tasks that ended without an error are kept with their coroutine for the next ones, up to this many. */
+enum { MQLUA_SPARE_TASKS = 64 };
 
 /* Types that a state knows, and where in its registry their metatables are: asked for with each object that is made. */
 enum { MQLUA_TYPES = 64 };
@@ -17,11 +17,6 @@ typedef struct mqlua_known_type {
     const mqlua_type *type; /* NULL: free */
     int meta;
 } mqlua_known_type;
-
-typedef struct mqlua_coroutine {
-    lua_State *co;
-    int ref;
-} mqlua_coroutine;
 
 struct mqlua_vm {
     lua_State *L;
@@ -48,22 +43,57 @@ struct mqlua_vm {
 
     /* tasks */
     mqlua_task *current;
-    mqlua_task *all;         /* every task that has not ended */
+    mqlua_task *all;         /* every task that is parked or queued */
     mqlua_task *ready, *ready_last;
-    mqlua_task *free_tasks;  /* memory for the next ones */
+    mqlua_task *spare;       /* for the next ones */
+    int spares;
     size_t count;
     char park_tag;           /* its address is what a parked coroutine yields: no script has that value */
     int body;                /* registry: function(handler, prepare) return handler(prepare()) end */
-    mqlua_coroutine spare[MQLUA_SPARE_COROUTINES];
-    int spares;
     bool notified;
     void (*notify)(void *ud);
     void *notify_ud;
 };
 
+typedef enum mqlua_task_state {
+    MQLUA_TASK_NEW,
+    MQLUA_TASK_RUNNING,
+    MQLUA_TASK_PARKED,
+    MQLUA_TASK_ENDED,
+} mqlua_task_state;
+
+struct mqlua_task {
+    mqlua_vm *vm;
+    lua_State *co;
+    int ref; /* keeps co alive */
+    mqlua_task_state state;
+    bool queued, cancelled, listed;
+    bool woken;        /* wait is there */
+    mqlua_wait *wait;  /* the one it is parked on */
+    mqlua_wait *waits; /* every wait that was not finished, also those whose park failed in a script's coroutine */
+    char *failure;     /* mqlua_task_fail: malloc'ed */
+    mqlua_cleanup *cleanups;
+    mqlua_task *parent, *children, *sibling;
+    mqlua_ended ended;
+    void *ud;
+    mqlua_task *next, *prev; /* vm->all, when listed; vm->spare */
+    mqlua_task *ready_next;
+};
+
 /* Brackets every run of Lua; enter starts a new run with a fresh budget. They nest. */
-void mqlua_vm_enter(mqlua_vm *vm);
-void mqlua_vm_leave(mqlua_vm *vm);
+static inline void mqlua_vm_enter(mqlua_vm *vm)
+{
+    if (vm->inside++ == 0)
+        vm->run++;
+}
+
+void mqlua_vm_renew(mqlua_vm *vm); /* the run was one that spent its budget */
+
+static inline void mqlua_vm_leave(mqlua_vm *vm)
+{
+    if (--vm->inside == 0 && vm->expired)
+        mqlua_vm_renew(vm);
+}
 
 /* After a run that failed and whose coroutine is gone, from outside: collects all garbage if that is due. */
 void mqlua_vm_relieve(mqlua_vm *vm);
@@ -80,16 +110,25 @@ void mqlua_vm_spent_text(const mqlua_vm *vm, char text[MQLUA_SPENT_TEXT]);
 /* sandbox.c: opens the libraries that limits.allow permits. Raises. */
 void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits);
 
+/* task.c: the budget and the cap hold from here on; true when the task has ended: it may be gone. */
+bool mqlua_task_resume(mqlua_task *task, int nargs);
+/* Ends it as if it had raised message. */
+void mqlua_task_end_failed(mqlua_task *task, const char *message);
+/* The task waits for it no more. */
+void mqlua_task_unlink(mqlua_wait *wait);
+
+/* ready.c: for mqlua_task_run_ready; not twice. */
+void mqlua_task_enqueue(mqlua_task *task);
+void mqlua_task_unqueue(mqlua_task *task);
+
 /* task.c: ends every task; frees their memory. */
 void mqlua_task_close(mqlua_vm *vm);
 
 /* task.c: is this the coroutine of the running task, and not one that its script made? */
 bool mqlua_task_is(lua_State *L);
 
-/* coroutine.c: one for a new task, with the registry reference that keeps it. False on lack of memory. give takes it back
- * (LUA_NOREF: nothing is done); reusable: it ended without an error. */
-bool mqlua_coroutine_take(mqlua_vm *vm, lua_State **co, int *ref);
-void mqlua_coroutine_give(mqlua_vm *vm, lua_State *co, int ref, bool reusable);
+/* coroutine.c: one for a new task, with the registry reference that keeps it. False on lack of memory. */
+bool mqlua_coroutine_make(mqlua_vm *vm, lua_State **co, int *ref);
 
 /* coroutine.c: replaces coroutine.*, pcall, xpcall and load, and makes vm->body. Raises. */
 void mqlua_coroutine_open(lua_State *L);

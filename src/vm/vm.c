@@ -278,20 +278,10 @@ bool mqlua_vm_expired(const mqlua_vm *vm)
     return vm->expired;
 }
 
-void mqlua_vm_enter(mqlua_vm *vm)
+void mqlua_vm_renew(mqlua_vm *vm)
 {
-    if (vm->inside++ == 0) {
-        vm->run++;
-        vm->expired = false;
-    }
-}
-
-void mqlua_vm_leave(mqlua_vm *vm)
-{
-    if (--vm->inside == 0 && vm->expired) {
-        vm->expired = false;
-        set_hook(vm);
-    }
+    vm->expired = false;
+    set_hook(vm);
 }
 
 typedef struct protected_call {
