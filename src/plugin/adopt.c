@@ -26,7 +26,7 @@ static void move(mqlua_worker *worker, mqlua_peer *peer)
         mqlua_worker_release_state(worker, old);
 }
 
-void mqlua_adopt_pin(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event)
+void mqlua_adopt_look(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event)
 {
     bool unseen = event == MQLUA_IN_RCPTTO && peer->delivered; /* a MAIL FROM that we were not told of */
     if (unseen)

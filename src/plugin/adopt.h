@@ -17,7 +17,13 @@ void mqlua_adopt(mqlua_worker *worker);
 
 /* Before an event of an incoming connection: a connection keeps its generation from MAIL FROM to the next
  * MAIL FROM; before, and in between when it has tasks no more, it moves to the current one, with its vars. */
-void mqlua_adopt_pin(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event);
+void mqlua_adopt_look(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event);
+
+static inline void mqlua_adopt_pin(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event)
+{
+    if (event >= MQLUA_IN_MAILFROM || peer->pinned || peer->state != worker->state)
+        mqlua_adopt_look(worker, peer, event);
+}
 
 /* Ends old generations that nobody uses. */
 void mqlua_adopt_sweep(mqlua_worker *worker);

@@ -12,7 +12,7 @@ static void push_chunk(lua_State *L, mqlua_run *run)
         lua_rawgeti(L, LUA_REGISTRYINDEX, run->chunk);
         return;
     }
-    mqlua_bytes_push(L, run->bytes, run->bytes_size, &run->chunk_slot);
+    mqlua_bytes_push(L, run->given.bytes, run->given.bytes_size, &run->chunk_slot);
     lua_pushvalue(L, -1);
     run->chunk = mqlua_refs_add(L);
 }
@@ -35,8 +35,8 @@ int mqlua_arguments_push(lua_State *L)
     mqlua_connection_push(L, run->peer ? &run->peer->connection : &run->own);
     switch (run->event) {
     case MQLUA_IN_AUTHENTICATE:
-        push_secret(L, run->login, run->login_size);
-        push_secret(L, run->password, run->password_size);
+        push_secret(L, run->given.login, run->given.login_size);
+        push_secret(L, run->given.password, run->given.password_size);
         return 3;
     case MQLUA_IN_MAILFROM:
         mqlua_address_push(L, run->email, NULL);
@@ -57,17 +57,6 @@ int mqlua_arguments_push(lua_State *L)
     }
 }
 
-int mqlua_arguments_ready(const mqlua_run *run, int arguments[2])
-{
-    arguments[0] = run->peer ? run->peer->connection.object : run->own.object;
-    arguments[1] = run->has_message ? run->message.object : LUA_NOREF;
-    if (run->stage == MQLUA_RUN_ON_ERROR || arguments[0] == LUA_NOREF)
-        return 0;
-    if (run->has_message)
-        return arguments[1] == LUA_NOREF ? 0 : 2;
-    return run->event == MQLUA_IN_CONNECT || run->event == MQLUA_IN_SECURE || run->event == MQLUA_IN_CLOSE;
-}
-
 /* ---- across a pause ---- */
 
 static char *copy(const char *text, size_t size)
@@ -82,11 +71,11 @@ static char *copy(const char *text, size_t size)
 
 static bool keep_credentials(mqlua_run *run)
 {
-    if (run->login && !run->login_copy)
-        run->login = run->login_copy = copy(run->login, run->login_size);
-    if (run->password && !run->password_copy)
-        run->password = run->password_copy = copy(run->password, run->password_size);
-    return (!run->login_size || run->login) && (!run->password_size || run->password);
+    if (run->given.login && !run->login_copy)
+        run->given.login = run->login_copy = copy(run->given.login, run->given.login_size);
+    if (run->given.password && !run->password_copy)
+        run->given.password = run->password_copy = copy(run->given.password, run->given.password_size);
+    return (!run->given.login_size || run->given.login) && (!run->given.password_size || run->given.password);
 }
 
 static int detach_chunk(lua_State *L)
@@ -99,7 +88,7 @@ static int detach_chunk(lua_State *L)
 
 bool mqlua_arguments_keep(mqlua_run *run)
 {
-    run->address = NULL;
+    run->given.address = NULL;
     run->local.host = NULL;
     run->local.unavailable = "it can be used only before the handler waits for the first time";
     if (run->event == MQLUA_IN_AUTHENTICATE)
@@ -118,14 +107,21 @@ static void wipe(char *text, size_t size)
     free(text);
 }
 
+static void forget_credentials(mqlua_run *run)
+{
+    wipe(run->login_copy, run->given.login_size);
+    wipe(run->password_copy, run->given.password_size);
+    run->login_copy = run->password_copy = NULL;
+}
+
 void mqlua_arguments_free(mqlua_run *run)
 {
-    wipe(run->login_copy, run->login_size);
-    wipe(run->password_copy, run->password_size);
-    run->login_copy = run->password_copy = NULL;
-    run->login = run->password = run->bytes = run->email = NULL;
     run->chunk_slot.serial++;
     run->local.slot.serial++;
+    run->local.host = NULL;
+    run->local.staged = false;
+    if (run->login_copy || run->password_copy)
+        forget_credentials(run);
     if (run->chunk != LUA_NOREF)
         luaL_unref(mqlua_vm_state(run->state->env.vm), LUA_REGISTRYINDEX, run->chunk);
     run->chunk = LUA_NOREF;

@@ -92,7 +92,7 @@ static mqlua_carried accept_login(mqlua_run *run)
 {
     run->worker->plugin->symbols.set_authenticated(run->host, true);
     run->peer->connection.authenticated = true;
-    mqlua_connection_set_login(&run->peer->connection, run->login, run->login_size);
+    mqlua_connection_set_login(&run->peer->connection, run->given.login, run->given.login_size);
     return MQLUA_CARRIED_CONTINUE;
 }
 

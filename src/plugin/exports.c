@@ -28,8 +28,10 @@ static inline mqlua_worker *wanting(MQ_Context *context, mqlua_event event)
     return worker->wanted & MQLUA_BIT(event) ? worker : NULL;
 }
 
-static bool incoming(mqlua_worker *worker, MQ_Connection *connection, mqlua_event event,
-                     const mqlua_arguments *arguments)
+static const mqlua_arguments no_arguments;
+
+static inline bool incoming(mqlua_worker *worker, MQ_Connection *connection, mqlua_event event,
+                            const mqlua_arguments *arguments)
 {
     mqlua_peer *peer = mqlua_peer_get(worker, connection);
     if (!peer)
@@ -115,13 +117,13 @@ bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
         mqlua_peer_close(worker, stale);
     /* That may have been the only reason to look at the event. */
     return worker->wanted & MQLUA_BIT(MQLUA_IN_CONNECT) &&
-           incoming(worker, connection, MQLUA_IN_CONNECT, &(mqlua_arguments){0});
+           incoming(worker, connection, MQLUA_IN_CONNECT, &no_arguments);
 }
 
 bool mq_smtp_in_secure(MQ_Context *context, MQ_Connection *connection)
 {
     mqlua_worker *worker = wanting(context, MQLUA_IN_SECURE);
-    return worker && incoming(worker, connection, MQLUA_IN_SECURE, &(mqlua_arguments){0});
+    return worker && incoming(worker, connection, MQLUA_IN_SECURE, &no_arguments);
 }
 
 #ifndef MQLUA_WITHOUT_AUTHENTICATE

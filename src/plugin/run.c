@@ -39,6 +39,7 @@ static void keep_control(mqlua_run *run)
     if (paused(run))
         return;
     mqlua_pause_begin(&run->worker->pauses, &run->pause, run->host, pause_used);
+    mqlua_run_list(run);
     if (run->peer)
         run->peer->run = run;
 }
@@ -66,12 +67,8 @@ static bool hold(mqlua_run *run)
     return true;
 }
 
-static bool settle(mqlua_run *run, mqlua_carried carried)
+static bool settle_kept(mqlua_run *run, mqlua_carried carried)
 {
-    if (run->observes || (carried == MQLUA_CARRIED_CONTINUE && !paused(run))) {
-        mqlua_run_free(run);
-        return false;
-    }
     switch (carried) {
     case MQLUA_CARRIED_COMPLETE:
         return hand_back(run, MQLUA_COMPLETE);
@@ -84,10 +81,18 @@ static bool settle(mqlua_run *run, mqlua_carried carried)
     }
 }
 
+static bool settle(mqlua_run *run, mqlua_carried carried)
+{
+    if (!run->observes && (carried != MQLUA_CARRIED_CONTINUE || paused(run)))
+        return settle_kept(run, carried);
+    mqlua_run_free(run);
+    return false;
+}
+
 /* ---- failures ---- */
 
-/* False: no memory for what the verdict cannot do without, which is where a quarantined message goes; the texts of
- * the others have something that stands in for them. */
+/* False: no memory for what the verdict cannot do without, which is where a quarantined message goes; the
+ * texts of the others have something that stands in for them. */
 static bool decide(mqlua_run *run, const mqlua_verdict *verdict)
 {
     run->kind = verdict->kind;
@@ -167,14 +172,20 @@ static const mqlua_verdict *read_verdict(mqlua_run *run, const mqlua_end *end, c
     return verdict;
 }
 
-static bool commit(mqlua_run *run)
+static bool commit_message(mqlua_run *run)
 {
     char *error = NULL;
-    if (run->has_message && mqlua_message_commit(&run->message, &error) != 0) {
-        fail(run, error ? error : "not enough memory");
-        free(error);
+    if (mqlua_message_commit(&run->message, &error) == 0)
+        return true;
+    fail(run, error ? error : "not enough memory");
+    free(error);
+    return false;
+}
+
+static bool commit(mqlua_run *run)
+{
+    if (run->has_message && !commit_message(run))
         return false;
-    }
     if (run->local.staged) {
         ((void (*)(void *, bool))run->worker->plugin->symbols.set_local)(run->local.host, run->local.value);
         run->local.staged = false;
@@ -182,18 +193,24 @@ static bool commit(mqlua_run *run)
     return true;
 }
 
-static void returned(mqlua_run *run, const mqlua_task *task, const mqlua_end *end)
+/* False: it is none that may be returned here; the handler has failed. */
+static bool take_verdict(mqlua_run *run, const mqlua_end *end, const mqlua_verdict **verdict)
 {
     char error[600];
+    *verdict = read_verdict(run, end, error, sizeof error);
+    if (!*verdict && run->observes)
+        mqlua_report(&run->state->env, "a verdict was ignored", error);
+    else if (!*verdict)
+        fail(run, error);
+    return *verdict || run->observes;
+}
+
+static void returned(mqlua_run *run, const mqlua_task *task, const mqlua_end *end)
+{
     const mqlua_verdict *verdict = NULL;
     if (end->nresults && !lua_isnil(end->co, -end->nresults)) {
-        verdict = read_verdict(run, end, error, sizeof error);
-        if (!verdict && run->observes) {
-            mqlua_report(&run->state->env, "a verdict was ignored", error);
-        } else if (!verdict) {
-            fail(run, error);
+        if (!take_verdict(run, end, &verdict))
             return;
-        }
     } else if (run->state->made.count && run->state->made.task == task) {
         warn_forgotten(run);
     }
@@ -210,7 +227,8 @@ static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     run->task = NULL;
     if (end->outcome == MQLUA_CANCELLED)
         return; /* abandoned: whoever did it goes on */
-    mqlua_loop_stop(run->worker->loop, &run->timer);
+    if (run->timer.place)
+        mqlua_loop_stop(run->worker->loop, &run->timer);
     if (run->stage == MQLUA_RUN_HANDLERS)
         mqlua_worker_count(run->worker, run->state->env.generation, false);
     if (end->outcome == MQLUA_FAILED)
@@ -272,6 +290,7 @@ static bool park(mqlua_run *run)
     run->entered = false;
     if (run->observes) {
         /* The host goes on at once; what it lent us ends here. */
+        mqlua_run_list(run);
         if (run->has_message)
             mqlua_message_end(&run->message);
         return false;
@@ -280,7 +299,7 @@ static bool park(mqlua_run *run)
     return true;
 }
 
-static void start_handler(mqlua_run *run)
+static void start_handler(mqlua_run *run, const mqlua_handlers *handlers)
 {
     mqlua_env *env = &run->state->env;
     int function;
@@ -290,7 +309,7 @@ static void start_handler(mqlua_run *run)
         run->on_error = LUA_NOREF;
     } else {
         run->stage = MQLUA_RUN_HANDLERS;
-        run->handler = &env->registry->events[run->event].list[run->next_handler++];
+        run->handler = &handlers->list[run->next_handler++];
         function = run->handler->function;
     }
     run->state->made.count = 0;
@@ -303,9 +322,9 @@ static void start_handler(mqlua_run *run)
 
 static bool step(mqlua_run *run)
 {
-    int count = run->state->env.registry->events[run->event].count;
-    while (run->on_error != LUA_NOREF || (!run->decided && run->next_handler < count)) {
-        start_handler(run);
+    const mqlua_handlers *handlers = &run->state->env.registry->events[run->event];
+    while ((!run->decided && run->next_handler < handlers->count) || run->on_error != LUA_NOREF) {
+        start_handler(run, handlers);
         if (run->task)
             return park(run);
     }
@@ -318,12 +337,8 @@ static void prepare_local(mqlua_run *run)
 {
     const mqlua_plugin *plugin = run->worker->plugin;
     int api = plugin->proto.settings->host.local_api;
-    run->local.host = NULL;
-    run->local.staged = false;
-    if (run->event != MQLUA_IN_RCPTTO)
-        return;
     if (api == 1 && plugin->symbols.local && plugin->symbols.set_local)
-        run->local.host = run->address;
+        run->local.host = run->given.address;
     else if (api == 0)
         run->local.unavailable =
             "this host's MQ_local takes messages: use message.is_local in smtp_in_message";
@@ -344,13 +359,11 @@ static bool take_rerun(mqlua_worker *worker, mqlua_event event, MQ_Connection *h
     return false;
 }
 
-/* What connection.transaction shows, and the text of the address for the handlers. */
+/* MAIL FROM and RCPT TO: what connection.transaction shows, and the text of the address for the handlers. */
 static bool track(mqlua_run *run)
 {
-    mqlua_transaction *t = run->peer ? &run->peer->connection.transaction : NULL;
-    if (run->event != MQLUA_IN_MAILFROM && run->event != MQLUA_IN_RCPTTO)
-        return true;
-    const char *email = run->worker->plugin->symbols.email(run->address);
+    mqlua_transaction *t = &run->peer->connection.transaction;
+    const char *email = run->worker->plugin->symbols.email(run->given.address);
     if (run->event == MQLUA_IN_MAILFROM) {
         bool good = mqlua_transaction_begin(&run->peer->connection, email);
         run->email = t->envelope;
@@ -362,38 +375,101 @@ static bool track(mqlua_run *run)
     return true;
 }
 
+static mqlua_run *take_memory(mqlua_worker *worker)
+{
+    mqlua_run *run = worker->spare_runs;
+    if (run)
+        worker->spare_runs = run->next;
+    else if ((run = calloc(1, sizeof *run)))
+        run->chunk = LUA_NOREF;
+    return run;
+}
+
+/* What handlers of such events ask for is an object of the run. */
+static void fill_objects(mqlua_run *run)
+{
+    mqlua_env *env = &run->state->env;
+    if (run->has_message)
+        mqlua_message_init(&run->message, env, run->given.message, run->event);
+    if (!run->peer) {
+        /* Nothing tells when an outgoing connection begins or ends: what has an id is one event on it. */
+        mqlua_connection_init(&run->own, env, run->host, true);
+        run->own.worker = (unsigned)run->worker->number;
+        run->own.number = ++run->worker->connections;
+    }
+}
+
+/* What run_free leaves as it was before is not set again. The slots must keep counting. */
+static mqlua_run *run_new(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
+                          const mqlua_arguments *arguments)
+{
+    mqlua_run *run = take_memory(worker);
+    if (!run)
+        return NULL;
+    run->stage = MQLUA_RUN_HANDLERS;
+    run->worker = worker;
+    run->state = peer ? peer->state : worker->state;
+    run->event = event;
+    run->host = host;
+    run->peer = peer;
+    run->given = *arguments;
+    run->email = NULL;
+    run->next_handler = 0;
+    run->on_error = LUA_NOREF;
+    run->task = NULL;
+    run->begun = 0;
+    run->starting = run->decided = run->again = false;
+    run->entered = true;
+    run->observes = event == MQLUA_IN_CLOSE || event == MQLUA_OUT_SENT;
+    run->has_message = arguments->message != NULL;
+    if (run->state) {
+        run->state->users++;
+        if (run->has_message || !peer)
+            fill_objects(run);
+    }
+    return run;
+}
+
+/* What happens before the first handler. False: there will be none, and *carried is what to do instead. */
+static bool may_begin(mqlua_run *run, mqlua_carried *carried)
+{
+    const mqlua_peer *peer = run->peer;
+    mqlua_event event = run->event;
+    *carried = MQLUA_CARRIED_CONTINUE;
+    if (run->worker->rerun_count)
+        run->again = take_rerun(run->worker, event, run->host);
+    if (peer && peer->connection.condemned && !run->observes) {
+        *carried = mqlua_carry_condemned(run);
+        return false;
+    }
+    if (event == MQLUA_IN_CONNECT && run->state->env.registry->wanted & MQLUA_BIT(MQLUA_IN_CLOSE))
+        mqlua_connection_see(connection_of(run)); /* at close it is too late to ask the host */
+    if (event == MQLUA_IN_RCPTTO)
+        prepare_local(run);
+    if ((event == MQLUA_IN_MAILFROM || event == MQLUA_IN_RCPTTO) && !track(run))
+        return false;
+    return !run->has_message || !peer || !mqlua_carry_refused(run);
+}
+
 bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
                      const mqlua_arguments *arguments)
 {
-    mqlua_run *run = mqlua_run_new(worker, event, host, peer, arguments);
+    mqlua_carried carried;
+    mqlua_run *run = run_new(worker, event, host, peer, arguments);
     if (!run)
         return false;
+    if (!run->state)
+        return settle(run, mqlua_carry_condemned(run));
     mqlua_connection *connection = connection_of(run);
-    bool kept;
-    if (!run->state) {
-        kept = settle(run, mqlua_carry_condemned(run));
-        return kept;
-    }
-    if (worker->rerun_count)
-        run->again = take_rerun(worker, event, host);
-    prepare_local(run);
     mqlua_env *env = &run->state->env;
-    bool close_wanted = env->registry->wanted & MQLUA_BIT(MQLUA_IN_CLOSE);
     env->outlives = false;
     connection->fresh = event != MQLUA_IN_CLOSE;
-    if (event == MQLUA_IN_CONNECT && close_wanted)
-        mqlua_connection_see(connection); /* at close it is too late to ask the host */
-    if (peer && peer->connection.condemned && !run->observes)
-        kept = settle(run, mqlua_carry_condemned(run));
-    else if (!track(run))
-        kept = settle(run, MQLUA_CARRIED_CONTINUE);
-    else if (run->has_message && peer && mqlua_carry_refused(run))
-        kept = settle(run, MQLUA_CARRIED_CONTINUE);
-    else
-        kept = step(run);
-    if (event != MQLUA_IN_CLOSE && env->outlives && connection->host) /* a close may have ended env */
-        mqlua_connection_see(
-            connection); /* what was spawned may ask when the host cannot be asked any more */
+    bool kept = may_begin(run, &carried) ? step(run) : settle(run, carried);
+    if (event == MQLUA_IN_CLOSE) /* that may have ended env */
+        return kept;
+    if (env->outlives &&
+        connection->host) /* what was spawned may ask when the host cannot be asked any more */
+        mqlua_connection_see(connection);
     connection->fresh = false;
     return kept;
 }

@@ -17,6 +17,14 @@ typedef enum mqlua_run_stage {
     MQLUA_RUN_ENDING,   /* the hand-back is queued */
 } mqlua_run_stage;
 
+/* What the host passed to an event. */
+typedef struct mqlua_arguments {
+    MQ_Address *address;
+    MQ_Message *message;
+    const char *login, *password, *bytes;
+    size_t login_size, password_size, bytes_size;
+} mqlua_arguments;
+
 struct mqlua_run {
     mqlua_pause pause; /* first: the owner of a token is a run */
     mqlua_run_stage stage;
@@ -31,11 +39,8 @@ struct mqlua_run {
     mqlua_slot chunk_slot; /* the host's buffer of smtp_in_data ends with the callback */
     int chunk;             /* registry reference to the buffer object, or LUA_NOREF */
 
-    /* what the host passed; good inside the callback, copies afterwards */
-    MQ_Address *address;
-    const char *email;
-    const char *login, *password, *bytes;
-    size_t login_size, password_size, bytes_size;
+    mqlua_arguments given; /* good inside the callback, copies afterwards */
+    const char *email;     /* of given.address */
     char *login_copy, *password_copy; /* malloc'ed */
 
     int next_handler;
@@ -56,26 +61,18 @@ struct mqlua_run {
     char *text, *reason; /* malloc'ed */
     char *error;         /* of the handler that failed, for its on_error function; malloc'ed */
 
-    mqlua_run *next, *prev;           /* worker->runs */
+    bool listed;
+    mqlua_run *next, *prev;           /* worker->runs, when listed; worker->spare_runs */
     mqlua_run *held_next, *held_prev; /* worker->held */
 };
-
-typedef struct mqlua_arguments {
-    MQ_Address *address;
-    MQ_Message *message;
-    const char *login, *password, *bytes;
-    size_t login_size, password_size, bytes_size;
-} mqlua_arguments;
 
 /* One call of an exported function on an incoming connection or an outgoing one (peer NULL). The result is what to
  * return to the host. */
 bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
                      const mqlua_arguments *arguments);
 
-/* run_life.c: a run in worker->runs that has yet to take its first step, in the state of peer or (outgoing) the current
- * one. NULL on lack of memory. */
-mqlua_run *mqlua_run_new(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
-                         const mqlua_arguments *arguments);
+/* run_life.c: from here on the worker's end abandons it: the event goes on after the callback. */
+void mqlua_run_list(mqlua_run *run);
 
 /* Gives back what the run has, nothing to the host; its task has ended. A run of smtp_in_close takes its peer along. */
 void mqlua_run_free(mqlua_run *run);
@@ -101,10 +98,26 @@ void mqlua_carry_discard(mqlua_run *run, const char *reason);
 void mqlua_hold_add(mqlua_run *run);
 void mqlua_hold_remove(mqlua_run *run);
 
+/* Events whose handlers get more than objects that stay: it is made for each of them; and of these, those after which
+ * something is left of it. */
+enum {
+    MQLUA_ARGUMENTS_KEPT = MQLUA_BIT(MQLUA_IN_AUTHENTICATE) | MQLUA_BIT(MQLUA_IN_RCPTTO) | MQLUA_BIT(MQLUA_IN_DATA),
+    MQLUA_ARGUMENTS_MADE = MQLUA_ARGUMENTS_KEPT | MQLUA_BIT(MQLUA_IN_MAILFROM),
+};
+
 /* arguments.c: pushes what a handler gets; lua_CFunction that runs inside the task. */
 int mqlua_arguments_push(lua_State *L);
 /* The same when each of them was pushed before: registry references to them, and how many. 0: no. */
-int mqlua_arguments_ready(const mqlua_run *run, int arguments[2]);
+static inline int mqlua_arguments_ready(const mqlua_run *run, int arguments[2])
+{
+    arguments[0] = run->peer ? run->peer->connection.object : run->own.object;
+    if (run->stage == MQLUA_RUN_ON_ERROR || arguments[0] == LUA_NOREF)
+        return 0;
+    if (run->has_message)
+        return (arguments[1] = run->message.object) == LUA_NOREF ? 0 : 2;
+    return !(MQLUA_BIT(run->event) & MQLUA_ARGUMENTS_MADE);
+}
 /* Before the callback returns true: copies what ends with it. False: no memory. */
 bool mqlua_arguments_keep(mqlua_run *run);
+/* After an event of MQLUA_ARGUMENTS_KEPT. */
 void mqlua_arguments_free(mqlua_run *run);

@@ -1,73 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 
-/* How a run begins and ends. Its memory is kept for the next one until the worker ends. */
+/* How a run ends. Its memory is kept for the next one until the worker ends. */
 
 #include "plugin/run.h"
 #include <stdlib.h>
 
-static mqlua_run *take_memory(mqlua_worker *worker)
+void mqlua_run_list(mqlua_run *run)
 {
-    mqlua_run *run = worker->spare_runs;
-    if (run)
-        worker->spare_runs = run->next;
-    else if (!(run = calloc(1, sizeof *run)))
-        return NULL;
-    run->next = worker->runs;
+    mqlua_worker *worker = run->worker;
+    if (run->listed)
+        return;
+    run->listed = true;
     run->prev = NULL;
+    run->next = worker->runs;
     if (run->next)
         run->next->prev = run;
     worker->runs = run;
-    return run;
 }
 
-/* The slots in a run must keep counting, so it is filled in, not cleared. */
-static void fill(mqlua_run *run, mqlua_worker *worker, mqlua_event event, MQ_Connection *host,
-                 mqlua_peer *peer, const mqlua_arguments *arguments)
+static void unlist(mqlua_run *run)
 {
-    run->stage = MQLUA_RUN_HANDLERS;
-    run->worker = worker;
-    run->state = peer ? peer->state : worker->state;
-    run->event = event;
-    run->host = host;
-    run->peer = peer;
-    run->pause.connection = NULL;
-    run->chunk = LUA_NOREF;
-    run->address = arguments->address;
-    run->email = NULL;
-    run->login = arguments->login;
-    run->login_size = arguments->login_size;
-    run->password = arguments->password;
-    run->password_size = arguments->password_size;
-    run->bytes = arguments->bytes;
-    run->bytes_size = arguments->bytes_size;
-    run->next_handler = 0;
-    run->task = NULL;
-    run->starting = run->decided = run->again = false;
-    run->entered = true;
-    run->observes = event == MQLUA_IN_CLOSE || event == MQLUA_OUT_SENT;
-    run->has_message = arguments->message != NULL;
-    run->begun = 0;
-    run->on_error = LUA_NOREF;
-    if (run->state) {
-        run->state->users++;
-        if (run->has_message)
-            mqlua_message_init(&run->message, &run->state->env, arguments->message, event);
-        if (!peer) {
-            /* Nothing tells when an outgoing connection begins or ends: what has an id is one event on it. */
-            mqlua_connection_init(&run->own, &run->state->env, host, true);
-            run->own.worker = (unsigned)worker->number;
-            run->own.number = ++worker->connections;
-        }
-    }
-}
-
-mqlua_run *mqlua_run_new(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
-                         const mqlua_arguments *arguments)
-{
-    mqlua_run *run = take_memory(worker);
-    if (run)
-        fill(run, worker, event, host, peer, arguments);
-    return run;
+    run->listed = false;
+    if (run->prev)
+        run->prev->next = run->next;
+    else
+        run->worker->runs = run->next;
+    if (run->next)
+        run->next->prev = run->prev;
 }
 
 static void forget_verdict(mqlua_run *run)
@@ -78,29 +37,30 @@ static void forget_verdict(mqlua_run *run)
     run->text = run->reason = run->error = NULL;
 }
 
+/* What most runs never had costs a look. */
 void mqlua_run_free(mqlua_run *run)
 {
     mqlua_worker *worker = run->worker;
     mqlua_peer *peer = run->peer;
-    mqlua_loop_stop(worker->loop, &run->timer);
-    mqlua_hold_remove(run);
-    forget_verdict(run);
+    if (run->timer.place)
+        mqlua_loop_stop(worker->loop, &run->timer);
+    if (run->stage == MQLUA_RUN_HELD)
+        mqlua_hold_remove(run);
+    if (run->text || run->reason || run->error)
+        forget_verdict(run);
+    if (run->listed)
+        unlist(run);
     if (run->state) {
         if (run->has_message)
             mqlua_message_end(&run->message);
-        mqlua_arguments_free(run);
+        if (MQLUA_BIT(run->event) & MQLUA_ARGUMENTS_KEPT)
+            mqlua_arguments_free(run);
         if (!peer)
             mqlua_connection_end(&run->own);
         mqlua_worker_release_state(worker, run->state);
     }
     if (peer && peer->run == run)
         peer->run = NULL;
-    if (run->prev)
-        run->prev->next = run->next;
-    else
-        worker->runs = run->next;
-    if (run->next)
-        run->next->prev = run->prev;
     run->stage = MQLUA_RUN_FREE;
     run->next = worker->spare_runs;
     worker->spare_runs = run;

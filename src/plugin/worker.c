@@ -42,15 +42,7 @@ void mqlua_worker_update_wanted(mqlua_worker *worker)
 
 /* ---- peers ---- */
 
-mqlua_peer *mqlua_peer_find(mqlua_worker *worker, MQ_Connection *host)
-{
-    mqlua_peer *peer = NULL;
-    if (worker->peers)
-        HASH_FIND_PTR(worker->peers, &host, peer);
-    return peer;
-}
-
-static mqlua_peer *peer_new(mqlua_worker *worker, MQ_Connection *host)
+static mqlua_peer *take_memory(mqlua_worker *worker, MQ_Connection *host)
 {
     mqlua_peer *peer = worker->spare_peers;
     if (peer)
@@ -71,11 +63,11 @@ static mqlua_peer *peer_new(mqlua_worker *worker, MQ_Connection *host)
     return peer;
 }
 
-mqlua_peer *mqlua_peer_get(mqlua_worker *worker, MQ_Connection *host)
+mqlua_peer *mqlua_peer_new(mqlua_worker *worker, MQ_Connection *host)
 {
-    mqlua_peer *peer = mqlua_peer_find(worker, host);
-    if (peer || !(peer = peer_new(worker, host)))
-        return peer;
+    mqlua_peer *peer = take_memory(worker, host);
+    if (!peer)
+        return NULL;
     mqlua_connection_init(&peer->connection, peer->state ? &peer->state->env : NULL, host, false);
     peer->connection.worker = (unsigned)worker->number;
     peer->connection.number = ++worker->connections;
@@ -210,12 +202,6 @@ void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state)
     mqlua_state_serve(state);
     mqlua_worker_soon(worker); /* what the policy spawned while it loaded */
     mqlua_worker_update_wanted(worker);
-}
-
-void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state)
-{
-    if (--state->users == 0 && state != worker->state)
-        mqlua_worker_soon(worker); /* not here: its own vm may be what called */
 }
 
 /* ---- life ---- */

@@ -59,7 +59,7 @@ struct mqlua_worker {
     mqlua_peer *spare_peers; /* memory is kept until the worker ends: dead objects look at their slots */
     uint64_t connections; /* made so far: their ids */
     size_t condemned;    /* connections that were rejected */
-    mqlua_run *runs;     /* not ended */
+    mqlua_run *runs;     /* that go on after the callback */
     mqlua_run *spare_runs;
     mqlua_run *held, *held_last; /* by a reject, oldest first */
     size_t held_count;
@@ -101,8 +101,13 @@ void mqlua_worker_free_state(mqlua_state *state);
 /* Makes state the current one; the worker has none. */
 void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state);
 
-/* A user of a state is gone; an old generation ends soon after its last one. */
-void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state);
+/* A user of a state is gone; an old generation ends soon after its last one: not at once, its own vm may be what
+ * called. */
+static inline void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state)
+{
+    if (--state->users == 0 && state != worker->state)
+        mqlua_worker_soon(worker);
+}
 
 /* One handler of generation ended. */
 static inline void mqlua_worker_count(mqlua_worker *worker, uint64_t generation, bool failed)
@@ -115,8 +120,22 @@ static inline void mqlua_worker_count(mqlua_worker *worker, uint64_t generation,
 }
 
 /* The peer of an incoming connection; made when there is none (NULL: no memory). */
-mqlua_peer *mqlua_peer_find(mqlua_worker *worker, MQ_Connection *host);
-mqlua_peer *mqlua_peer_get(mqlua_worker *worker, MQ_Connection *host);
+static inline mqlua_peer *mqlua_peer_find(mqlua_worker *worker, MQ_Connection *host)
+{
+    mqlua_peer *peer = NULL;
+    if (worker->peers)
+        HASH_FIND_PTR(worker->peers, &host, peer);
+    return peer;
+}
+
+mqlua_peer *mqlua_peer_new(mqlua_worker *worker, MQ_Connection *host);
+
+static inline mqlua_peer *mqlua_peer_get(mqlua_worker *worker, MQ_Connection *host)
+{
+    mqlua_peer *peer = mqlua_peer_find(worker, host);
+    return peer ? peer : mqlua_peer_new(worker, host);
+}
+
 /* The host's pointer may mean another connection from now on. */
 void mqlua_peer_unmap(mqlua_worker *worker, mqlua_peer *peer);
 /* The close of a connection: what was going on is abandoned, its handlers are called, and it ends. */

@@ -77,8 +77,8 @@ static const char coroutine_source[] =
     "function pcall(f, ...)\n"
     "  return finish(raw_pcall(f, ...))\n"
     "end\n"
-    /* load catches what its reader raises, and leaves LuaJIT believing that a hook is still running when it was
-     * the hook that raised; an error in pcall ends that. */
+    /* load catches what its reader raises, and leaves LuaJIT believing that a hook is still running when it
+     * was the hook that raised; an error in pcall ends that. */
     "local load = load\n"
     "local function loaded(f, ...)\n"
     "  if f then return f, ... end\n"
@@ -120,8 +120,9 @@ static int l_guard(lua_State *L)
     return 1;
 }
 
-/* An error was caught. At the end of a Lua stack no hook has room, so a script that catches one stack overflow after
- * the other (a function that calls itself twice, once of them by pcall) would never meet the budget there. */
+/* An error was caught. At the end of a Lua stack no hook has room, so a script that catches one stack
+ * overflow after the other (a function that calls itself twice, once of them by pcall) would never meet the
+ * budget there. */
 static int l_caught(lua_State *L)
 {
     mqlua_vm_look(L);

@@ -110,8 +110,8 @@ void mqlua_vm_spent_text(const mqlua_vm *vm, char text[MQLUA_SPENT_TEXT]);
 /* sandbox.c: opens the libraries that limits.allow permits. Raises. */
 void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits);
 
-/* task.c: the budget and the cap hold from here on; true when the task has ended: it may be gone. */
-bool mqlua_task_resume(mqlua_task *task, int nargs);
+/* task.c: with what is on top of its stack. The task may be gone afterwards. */
+void mqlua_task_resume(mqlua_task *task, int nargs);
 /* Ends it as if it had raised message. */
 void mqlua_task_end_failed(mqlua_task *task, const char *message);
 /* The task waits for it no more. */

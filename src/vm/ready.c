@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The tasks that the loop resumes when it comes round: woken ones, with what they waited for, and new ones. */
+/* The tasks that the loop resumes when it comes round: woken ones, with what they waited for, and new ones.
+ */
 
 #include "vm/internal.h"
 #include <stdlib.h>
@@ -110,4 +111,3 @@ void mqlua_task_set_notify(mqlua_vm *vm, void (*notify)(void *ud), void *ud)
     vm->notify = notify;
     vm->notify_ud = ud;
 }
-

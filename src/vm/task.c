@@ -248,7 +248,7 @@ static bool settle(mqlua_task *task, int status, bool expired)
     return true;
 }
 
-bool mqlua_task_resume(mqlua_task *task, int nargs)
+static inline bool resume(mqlua_task *task, int nargs)
 {
     mqlua_vm *vm = task->vm;
     mqlua_task *outer = vm->current;
@@ -260,6 +260,11 @@ bool mqlua_task_resume(mqlua_task *task, int nargs)
     mqlua_vm_leave(vm);
     vm->current = outer;
     return settle(task, status, expired);
+}
+
+void mqlua_task_resume(mqlua_task *task, int nargs)
+{
+    resume(task, nargs);
 }
 
 /* A task with an empty coroutine; NULL when there is no memory: then it has ended already. */
@@ -279,13 +284,7 @@ static mqlua_task *make(mqlua_vm *vm, mqlua_ended ended, void *ud)
 
 mqlua_task *mqlua_task_start(mqlua_vm *vm, int handler, int prepare, mqlua_ended ended, void *ud)
 {
-    mqlua_task *task = make(vm, ended, ud);
-    if (!task)
-        return NULL;
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, vm->body);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, handler);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, prepare);
-    return mqlua_task_resume(task, 2) ? NULL : task;
+    return mqlua_task_start_with(vm, vm->body, (int[]){handler, prepare}, 2, ended, ud);
 }
 
 mqlua_task *mqlua_task_start_with(mqlua_vm *vm, int handler, const int *arguments, int count,
@@ -297,7 +296,7 @@ mqlua_task *mqlua_task_start_with(mqlua_vm *vm, int handler, const int *argument
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, handler);
     for (int i = 0; i < count; i++)
         lua_rawgeti(task->co, LUA_REGISTRYINDEX, arguments[i]);
-    return mqlua_task_resume(task, count) ? NULL : task;
+    return resume(task, count) ? NULL : task;
 }
 
 mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_ended ended, void *ud)
