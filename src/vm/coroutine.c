@@ -91,8 +91,7 @@ static const char coroutine_source[] =
     "end\n"
     "function xpcall(f, handler, ...)\n"
     "  return finish(raw_xpcall(f, guard(handler), ...))\n"
-    "end\n"
-    "return function(handler, prepare) return handler(prepare()) end\n";
+    "end\n";
 
 static int l_is_task(lua_State *L)
 {
@@ -151,6 +150,5 @@ void mqlua_coroutine_open(lua_State *L)
     lua_getglobal(L, "xpcall");
     lua_pushcfunction(L, l_guard);
     lua_pushcfunction(L, l_caught);
-    lua_call(L, 10, 1);
-    vm->body = mqlua_refs_add(L);
+    lua_call(L, 10, 0);
 }

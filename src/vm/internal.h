@@ -18,6 +18,12 @@ typedef struct mqlua_known_type {
     int meta;
 } mqlua_known_type;
 
+/* Places in the registry that were given back: taking one of them is one call of Lua, where luaL_ref needs six. */
+typedef struct mqlua_places {
+    int *list; /* malloc'ed */
+    size_t count, room;
+} mqlua_places;
+
 struct mqlua_vm {
     lua_State *L;
     mqlua_vm_limits limits;
@@ -25,6 +31,7 @@ struct mqlua_vm {
     size_t large;     /* bytes in large blocks */
     size_t pace;      /* beyond this many bytes in use a full collection is due */
     mqlua_blocks blocks; /* that the state gave back */
+    mqlua_places places;
     bool refused;     /* an allocation was, because of the cap */
     char *provision;  /* a block for where no allocation may fail; NULL: it was not needed */
     size_t provision_used;
@@ -49,7 +56,6 @@ struct mqlua_vm {
     int spares;
     size_t count;
     char park_tag;           /* its address is what a parked coroutine yields: no script has that value */
-    int body;                /* registry: function(handler, prepare) return handler(prepare()) end */
     bool notified;
     void (*notify)(void *ud);
     void *notify_ud;
@@ -130,5 +136,5 @@ bool mqlua_task_is(lua_State *L);
 /* coroutine.c: one for a new task, with the registry reference that keeps it. False on lack of memory. */
 bool mqlua_coroutine_make(mqlua_vm *vm, lua_State **co, int *ref);
 
-/* coroutine.c: replaces coroutine.*, pcall, xpcall and load, and makes vm->body. Raises. */
+/* coroutine.c: replaces coroutine.*, pcall, xpcall and load. Raises. */
 void mqlua_coroutine_open(lua_State *L);

@@ -4,6 +4,7 @@
 #include "vm/internal.h"
 #include "vm/stack.h"
 #include "vm/text.h"
+#include <stdlib.h>
 #include <string.h>
 
 static int l_ref(lua_State *L)
@@ -21,12 +22,12 @@ static bool has_free_place(lua_State *L)
     return has;
 }
 
-int mqlua_refs_add(lua_State *L)
+static int add_place(lua_State *L)
 {
+    mqlua_vm *vm = mqlua_vm_of(L);
     luaL_checkstack(L, 3, NULL);
     if (has_free_place(L))
         return luaL_ref(L, LUA_REGISTRYINDEX);
-    mqlua_vm *vm = mqlua_vm_of(L);
     lua_pushcfunction(L, l_ref);
     lua_insert(L, -2);
     if (!mqlua_vm_provide(vm))
@@ -38,6 +39,43 @@ int mqlua_refs_add(lua_State *L)
     int reference = (int)lua_tointeger(L, -1);
     lua_pop(L, 1);
     return reference;
+}
+
+int mqlua_refs_add(lua_State *L)
+{
+    mqlua_places *places = &mqlua_vm_of(L)->places;
+    if (!places->count)
+        return add_place(L);
+    int reference = places->list[--places->count];
+    lua_rawseti(L, LUA_REGISTRYINDEX, reference);
+    return reference;
+}
+
+static bool has_room(mqlua_places *places)
+{
+    if (places->count < places->room)
+        return true;
+    size_t room = places->room ? places->room * 2 : 64;
+    int *list = realloc(places->list, room * sizeof *list);
+    if (!list)
+        return false;
+    places->list = list;
+    places->room = room;
+    return true;
+}
+
+void mqlua_refs_drop(lua_State *L, int reference)
+{
+    mqlua_places *places = &mqlua_vm_of(L)->places;
+    if (reference < 0)
+        return;
+    if (!has_room(places)) {
+        luaL_unref(L, LUA_REGISTRYINDEX, reference);
+        return;
+    }
+    lua_pushboolean(L, false); /* not nil: the place must stay where it is when the registry grows */
+    lua_rawseti(L, LUA_REGISTRYINDEX, reference);
+    places->list[places->count++] = reference;
 }
 
 void mqlua_refs_open(lua_State *L)

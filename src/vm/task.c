@@ -40,7 +40,7 @@ static mqlua_task *task_new(mqlua_vm *vm)
         return task;
     task = make_task(vm, co, ref);
     if (!task)
-        luaL_unref(vm->L, LUA_REGISTRYINDEX, ref);
+        mqlua_refs_drop(vm->L, ref);
     return task;
 }
 
@@ -62,8 +62,6 @@ static void list(mqlua_task *task)
 static void unlist(mqlua_task *task)
 {
     mqlua_vm *vm = task->vm;
-    if (!task->listed)
-        return;
     task->listed = false;
     if (task->prev)
         task->prev->next = task->next;
@@ -87,28 +85,9 @@ static void unlink_child(mqlua_task *task)
 
 static void free_task(mqlua_task *task)
 {
-    luaL_unref(task->vm->L, LUA_REGISTRYINDEX, task->ref);
+    mqlua_refs_drop(task->vm->L, task->ref);
+    free(task->failure);
     free(task);
-}
-
-/* Whoever ended without an error can be the next one. */
-static void give_back(mqlua_task *task, const mqlua_end *end)
-{
-    mqlua_vm *vm = task->vm;
-    unlist(task);
-    if (task->failure)
-        free(task->failure);
-    if (end->outcome != MQLUA_DONE || vm->spares == MQLUA_SPARE_TASKS) {
-        free_task(task);
-        return;
-    }
-    if (end->nresults)
-        lua_settop(task->co, 0);
-    task->failure = NULL;
-    task->cancelled = false;
-    task->next = vm->spare;
-    vm->spare = task;
-    vm->spares++;
 }
 
 void mqlua_task_unlink(mqlua_wait *wait)
@@ -176,14 +155,43 @@ static void release(mqlua_task *task)
     unlink_child(task);
 }
 
-static void end_task(mqlua_task *task, const mqlua_end *end)
+static inline __attribute__((always_inline)) void finish(mqlua_task *task, const mqlua_end *end)
 {
-    mqlua_vm *vm = task->vm;
     task->state = MQLUA_TASK_ENDED;
     release(task);
     if (task->ended)
         task->ended(task, end, task->ud);
-    give_back(task, end);
+    if (task->listed)
+        unlist(task);
+}
+
+/* It returned: it can be the next one. */
+static bool end_done(mqlua_task *task)
+{
+    mqlua_vm *vm = task->vm;
+    mqlua_end end = {.outcome = MQLUA_DONE, .co = task->co, .nresults = lua_gettop(task->co)};
+    finish(task, &end);
+    if (vm->spares == MQLUA_SPARE_TASKS) {
+        free_task(task);
+        return true;
+    }
+    if (end.nresults)
+        lua_settop(task->co, 0);
+    if (task->failure)
+        free(task->failure);
+    task->failure = NULL;
+    task->cancelled = false;
+    task->next = vm->spare;
+    vm->spare = task;
+    vm->spares++;
+    return true;
+}
+
+static void end_task(mqlua_task *task, const mqlua_end *end)
+{
+    mqlua_vm *vm = task->vm;
+    finish(task, end);
+    free_task(task);
     if (end->outcome == MQLUA_FAILED)
         mqlua_vm_relieve(vm);
 }
@@ -225,7 +233,7 @@ static bool wait_on(mqlua_task *task)
     return false;
 }
 
-/* Where a run left the task: parked, ended, or to be cancelled. True when it has ended. */
+/* Where a run left a task that did not return: parked, failed, or to be cancelled. True when it has ended. */
 static bool settle(mqlua_task *task, int status, bool expired)
 {
     if (status == LUA_YIELD && yielded_to_park(task->co)) {
@@ -239,27 +247,32 @@ static bool settle(mqlua_task *task, int status, bool expired)
             return wait_on(task);
         return true;
     }
-    if (status == 0) {
-        mqlua_end end = {.outcome = MQLUA_DONE, .co = task->co, .nresults = lua_gettop(task->co)};
-        end_task(task, &end);
-        return true;
-    }
     end_failed(task, status, expired);
     return true;
 }
 
-static inline bool resume(mqlua_task *task, int nargs)
+/* A function is on the stack, and on top of it one that pushes its arguments. */
+static int prepare_and_resume(lua_State *co)
+{
+    int status = lua_pcall(co, 0, LUA_MULTRET, 0);
+    return status ? status : lua_resume(co, lua_gettop(co) - 1);
+}
+
+enum { PREPARE = -1 };
+
+/* Inside each of the three that start or go on, each with what it needs of it. */
+static inline __attribute__((always_inline)) bool resume(mqlua_task *task, int nargs)
 {
     mqlua_vm *vm = task->vm;
     mqlua_task *outer = vm->current;
     vm->current = task;
     task->state = MQLUA_TASK_RUNNING;
     mqlua_vm_enter(vm);
-    int status = lua_resume(task->co, nargs);
+    int status = nargs == PREPARE ? prepare_and_resume(task->co) : lua_resume(task->co, nargs);
     bool expired = vm->expired;
     mqlua_vm_leave(vm);
     vm->current = outer;
-    return settle(task, status, expired);
+    return status ? settle(task, status, expired) : end_done(task);
 }
 
 void mqlua_task_resume(mqlua_task *task, int nargs)
@@ -284,7 +297,12 @@ static mqlua_task *make(mqlua_vm *vm, mqlua_ended ended, void *ud)
 
 mqlua_task *mqlua_task_start(mqlua_vm *vm, int handler, int prepare, mqlua_ended ended, void *ud)
 {
-    return mqlua_task_start_with(vm, vm->body, (int[]){handler, prepare}, 2, ended, ud);
+    mqlua_task *task = make(vm, ended, ud);
+    if (!task)
+        return NULL;
+    lua_rawgeti(task->co, LUA_REGISTRYINDEX, handler);
+    lua_rawgeti(task->co, LUA_REGISTRYINDEX, prepare);
+    return resume(task, PREPARE) ? NULL : task;
 }
 
 mqlua_task *mqlua_task_start_with(mqlua_vm *vm, int handler, const int *arguments, int count,
@@ -307,7 +325,7 @@ mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_
         int ref = mqlua_refs_add(L);
         task = make_task(mqlua_vm_of(L), co, ref);
         if (!task) {
-            luaL_unref(L, LUA_REGISTRYINDEX, ref);
+            mqlua_refs_drop(L, ref);
             luaL_error(L, "not enough memory");
             return NULL;
         }

@@ -425,6 +425,7 @@ void mqlua_vm_free(mqlua_vm *vm)
     mqlua_task_close(vm);
     lua_close(vm->L);
     mqlua_blocks_free(&vm->blocks);
+    free(vm->places.list);
     free(vm->provision);
     free(vm);
 }
