@@ -86,7 +86,7 @@ void mqlua_adopt_sweep(mqlua_worker *worker)
 static size_t move_idle(mqlua_worker *worker, const mqlua_state *state)
 {
     size_t moved = 0;
-    for (mqlua_peer *peer = worker->peers; peer; peer = peer->hh.next) {
+    for (mqlua_peer *peer = NULL; (peer = mqlua_peers_next(&worker->peers, peer));) {
         if (peer->state != state || !is_idle(peer))
             continue;
         move(worker, peer);

@@ -112,7 +112,7 @@ bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
     mqlua_worker *worker = wanting(context, MQLUA_IN_CONNECT);
     if (!worker)
         return false;
-    mqlua_peer *stale = mqlua_peer_find(worker, connection);
+    mqlua_peer *stale = mqlua_peers_find(&worker->peers, connection);
     if (stale)
         mqlua_peer_close(worker, stale);
     /* That may have been the only reason to look at the event. */

@@ -33,7 +33,7 @@ void mqlua_worker_update_wanted(mqlua_worker *worker)
     if (wanted & MQLUA_BIT(MQLUA_IN_CLOSE))
         wanted |= MQLUA_BIT(MQLUA_IN_CONNECT);
     /* A pointer that connects again was closed without our being told. */
-    if (worker->peers)
+    if (worker->peers.count)
         wanted |= MQLUA_BIT(MQLUA_IN_CLOSE) | MQLUA_BIT(MQLUA_IN_CONNECT);
     if (worker->condemned || worker->plugin->settings->host.reply_never == 1)
         wanted |= ALL_INCOMING;
@@ -53,9 +53,8 @@ static mqlua_peer *take_memory(mqlua_worker *worker, MQ_Connection *host)
     peer->run = NULL;
     peer->pinned = peer->delivered = false;
     peer->state = worker->state;
-    peer->mapped = true;
-    HASH_ADD_PTR(worker->peers, host, peer);
-    if (!peer->hh.tbl) { /* uthash had no memory */
+    peer->mapped = mqlua_peers_add(&worker->peers, peer);
+    if (!peer->mapped) {
         peer->next = worker->spare_peers;
         worker->spare_peers = peer;
         return NULL;
@@ -73,7 +72,8 @@ mqlua_peer *mqlua_peer_new(mqlua_worker *worker, MQ_Connection *host)
     peer->connection.number = ++worker->connections;
     if (peer->state)
         peer->state->users++;
-    mqlua_worker_update_wanted(worker);
+    if (worker->peers.count == 1)
+        mqlua_worker_update_wanted(worker);
     return peer;
 }
 
@@ -82,16 +82,18 @@ void mqlua_peer_unmap(mqlua_worker *worker, mqlua_peer *peer)
     if (!peer->mapped)
         return;
     peer->mapped = false;
-    HASH_DEL(worker->peers, peer);
-    mqlua_worker_update_wanted(worker);
+    mqlua_peers_remove(&worker->peers, peer);
+    if (!worker->peers.count)
+        mqlua_worker_update_wanted(worker);
 }
 
 void mqlua_peer_free(mqlua_worker *worker, mqlua_peer *peer)
 {
     mqlua_state *state = peer->state;
-    worker->condemned -= peer->connection.condemned;
     mqlua_connection_end(&peer->connection);
     mqlua_peer_unmap(worker, peer);
+    if (peer->connection.condemned && !--worker->condemned)
+        mqlua_worker_update_wanted(worker);
     peer->next = worker->spare_peers;
     worker->spare_peers = peer;
     if (state)
@@ -326,12 +328,15 @@ bool mqlua_worker_free(mqlua_worker *worker)
     /* No hand-backs from here on: the host is going down with whatever is paused. */
     while (worker->runs)
         mqlua_run_abandon(worker->runs);
-    while (worker->peers)
-        mqlua_peer_free(worker, worker->peers);
+    for (mqlua_peer *peer = mqlua_peers_next(&worker->peers, NULL), *next; peer; peer = next) {
+        next = mqlua_peers_next(&worker->peers, peer);
+        mqlua_peer_free(worker, peer);
+    }
     mqlua_threads_detach(plugin->proto.threads, worker->loop);
     mqlua_adopt_end(worker);
     mqlua_loop_free(worker->loop);
     mqlua_runs_free(worker);
+    mqlua_peers_free(&worker->peers);
     while (worker->spare_peers) {
         mqlua_peer *peer = worker->spare_peers;
         worker->spare_peers = peer->next;

@@ -9,28 +9,8 @@
 #include "api/state.h"
 #include "mq/loop.h"
 #include "mq/pause.h"
+#include "plugin/peers.h"
 #include "plugin/plugin.h"
-
-/* Pointers are spread well enough by one multiplication; uthash's default costs three times as much. */
-#define HASH_FUNCTION(key, size, value) \
-    ((value) = (unsigned)((*(const uintptr_t *)(key) * UINT64_C(0x9E3779B97F4A7C15)) >> 32))
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
-typedef struct mqlua_run mqlua_run;
-
-/* A connection with what the plugin keeps about it. */
-typedef struct mqlua_peer {
-    mqlua_connection connection; /* first: a mqlua_peer is one */
-    MQ_Connection *host;         /* key of the map; stays when connection.host is cleared */
-    mqlua_state *state;          /* the generation that it is pinned to */
-    mqlua_run *run;              /* the event that is paused or held */
-    bool pinned;                 /* a transaction began: it is judged by one generation */
-    bool delivered;              /* its message came: the next RCPT TO belongs to another one */
-    bool mapped;
-    struct mqlua_peer *next;     /* worker->spare_peers */
-    UT_hash_handle hh;
-} mqlua_peer;
 
 /* Events that asked for mq.rerun and were not called again yet: a second rerun is refused. */
 enum { MQLUA_RERUNS = 64 };
@@ -53,9 +33,7 @@ struct mqlua_worker {
     mqlua_tally tallies[MQLUA_GENERATIONS]; /* by number modulo */
     uint64_t generation; /* of the plugin, as last seen */
     unsigned wanted;     /* bits of the events to look at */
-    /* By the host's pointer: what the host stores for us per connection is not used, because it is not
-     * documented to be ours in every place where we need it. */
-    mqlua_peer *peers;
+    mqlua_peers peers;
     mqlua_peer *spare_peers; /* memory is kept until the worker ends: dead objects look at their slots */
     uint64_t connections; /* made so far: their ids */
     size_t condemned;    /* connections that were rejected */
@@ -120,19 +98,11 @@ static inline void mqlua_worker_count(mqlua_worker *worker, uint64_t generation,
 }
 
 /* The peer of an incoming connection; made when there is none (NULL: no memory). */
-static inline mqlua_peer *mqlua_peer_find(mqlua_worker *worker, MQ_Connection *host)
-{
-    mqlua_peer *peer = NULL;
-    if (worker->peers)
-        HASH_FIND_PTR(worker->peers, &host, peer);
-    return peer;
-}
-
 mqlua_peer *mqlua_peer_new(mqlua_worker *worker, MQ_Connection *host);
 
 static inline mqlua_peer *mqlua_peer_get(mqlua_worker *worker, MQ_Connection *host)
 {
-    mqlua_peer *peer = mqlua_peer_find(worker, host);
+    mqlua_peer *peer = mqlua_peers_find(&worker->peers, host);
     return peer ? peer : mqlua_peer_new(worker, host);
 }
 
