@@ -108,7 +108,7 @@ void mqlua_connection_init(mqlua_connection *c, mqlua_env *env, MQ_Connection *h
 static void drop(mqlua_env *env, int *reference)
 {
     if (*reference != LUA_NOREF) /* env may be NULL: then there never was one */
-        mqlua_refs_drop(mqlua_vm_state(env->vm), *reference);
+        mqlua_refs_drop(env->vm, *reference);
     *reference = LUA_NOREF;
 }
 

@@ -171,8 +171,7 @@ void mqlua_message_end(mqlua_message *m)
     m->mime_slot.serial++;
     m->local.slot.serial++;
     mqlua_doc_end(L, &m->document);
-    if (m->object != LUA_NOREF)
-        luaL_unref(L, LUA_REGISTRYINDEX, m->object);
+    mqlua_refs_drop(m->env->vm, m->object);
     m->object = LUA_NOREF;
     m->host = NULL;
 }

@@ -123,6 +123,6 @@ void mqlua_arguments_free(mqlua_run *run)
     if (run->login_copy || run->password_copy)
         forget_credentials(run);
     if (run->chunk != LUA_NOREF)
-        mqlua_refs_drop(mqlua_vm_state(run->state->env.vm), run->chunk);
+        mqlua_refs_drop(run->state->env.vm, run->chunk);
     run->chunk = LUA_NOREF;
 }

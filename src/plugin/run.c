@@ -224,6 +224,7 @@ static void returned(mqlua_run *run, const mqlua_task *task, const mqlua_end *en
 static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
 {
     mqlua_run *run = ud;
+    bool starting = !run->task; /* whoever started it goes on himself */
     run->task = NULL;
     if (end->outcome == MQLUA_CANCELLED)
         return; /* abandoned: whoever did it goes on */
@@ -235,7 +236,7 @@ static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
         fail(run, end->error);
     else
         returned(run, task, end);
-    if (!run->starting)
+    if (!starting)
         step(run);
 }
 
@@ -267,9 +268,9 @@ static double seconds_left(mqlua_run *run)
 /* Fails the task that has just parked, as if it had raised. */
 static bool fail_parked(mqlua_run *run, const char *message)
 {
-    run->starting = true;
-    mqlua_task_fail(run->task, message);
-    run->starting = false;
+    mqlua_task *task = run->task;
+    run->task = NULL; /* as while it started */
+    mqlua_task_fail(task, message);
     return step(run);
 }
 
@@ -313,11 +314,9 @@ static void start_handler(mqlua_run *run, const mqlua_handlers *handlers)
         function = run->handler->function;
     }
     run->state->made.count = 0;
-    run->starting = true;
     int arguments[2], count = mqlua_arguments_ready(run, arguments);
     run->task = count ? mqlua_task_start_with(env->vm, function, arguments, count, handler_ended, run)
                       : mqlua_task_start(env->vm, function, env->arguments, handler_ended, run);
-    run->starting = false;
 }
 
 static bool step(mqlua_run *run)
@@ -418,7 +417,7 @@ static mqlua_run *run_new(mqlua_worker *worker, mqlua_event event, MQ_Connection
     run->on_error = LUA_NOREF;
     run->task = NULL;
     run->begun = 0;
-    run->starting = run->decided = run->again = false;
+    run->decided = run->again = false;
     run->entered = true;
     run->observes = event == MQLUA_IN_CLOSE || event == MQLUA_OUT_SENT;
     run->has_message = arguments->message != NULL;

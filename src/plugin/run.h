@@ -46,8 +46,7 @@ struct mqlua_run {
     int next_handler;
     int on_error; /* registry reference to the function that runs next, or LUA_NOREF */
     const mqlua_handler *handler;
-    mqlua_task *task;
-    bool starting;   /* mqlua_task_start has not returned yet */
+    mqlua_task *task; /* that waits; NULL while one starts */
     bool entered;    /* inside the host's callback */
     bool observes;   /* close, sent: control is never kept */
     bool again;      /* called a second time after mq.rerun */

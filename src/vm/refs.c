@@ -51,10 +51,8 @@ int mqlua_refs_add(lua_State *L)
     return reference;
 }
 
-static bool has_room(mqlua_places *places)
+static bool grow(mqlua_places *places)
 {
-    if (places->count < places->room)
-        return true;
     size_t room = places->room ? places->room * 2 : 64;
     int *list = realloc(places->list, room * sizeof *list);
     if (!list)
@@ -64,17 +62,17 @@ static bool has_room(mqlua_places *places)
     return true;
 }
 
-void mqlua_refs_drop(lua_State *L, int reference)
+void mqlua_refs_drop(mqlua_vm *vm, int reference)
 {
-    mqlua_places *places = &mqlua_vm_of(L)->places;
+    mqlua_places *places = &vm->places;
     if (reference < 0)
         return;
-    if (!has_room(places)) {
-        luaL_unref(L, LUA_REGISTRYINDEX, reference);
+    if (places->count == places->room && !grow(places)) {
+        luaL_unref(vm->L, LUA_REGISTRYINDEX, reference);
         return;
     }
-    lua_pushboolean(L, false); /* not nil: the place must stay where it is when the registry grows */
-    lua_rawseti(L, LUA_REGISTRYINDEX, reference);
+    lua_pushboolean(vm->L, false); /* not nil: the place must stay where it is when the registry grows */
+    lua_rawseti(vm->L, LUA_REGISTRYINDEX, reference);
     places->list[places->count++] = reference;
 }
 

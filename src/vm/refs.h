@@ -7,14 +7,14 @@
  * table; in the registry it would be every object that C holds. So luaL_ref is not used.
  */
 
-#include <lua.h>
+#include "vm/vm.h"
 
 /* As luaL_ref(L, LUA_REGISTRYINDEX): pops a value that is not nil and returns a reference to it, for
  * lua_rawgeti and mqlua_refs_drop. Raises on lack of memory; the registry is as it was then. */
 int mqlua_refs_add(lua_State *L);
 
-/* Gives a reference back; below 0 is none. Needs a free place on the stack, no memory; never raises. */
-void mqlua_refs_drop(lua_State *L, int reference);
+/* Gives a reference back; below 0 is none. Needs no memory, never raises. */
+void mqlua_refs_drop(mqlua_vm *vm, int reference);
 
 /* What our own code would enter into the registry later than when the state is made is entered now. Raises.
  */

@@ -30,17 +30,16 @@ static mqlua_task *take_spare(mqlua_vm *vm)
     return task;
 }
 
-/* From outside Lua. NULL: no memory. */
-static mqlua_task *task_new(mqlua_vm *vm)
+/* From outside Lua, when there is no spare one. NULL: no memory. */
+static mqlua_task *new_task(mqlua_vm *vm)
 {
-    mqlua_task *task = take_spare(vm);
     lua_State *co;
     int ref;
-    if (task || !mqlua_coroutine_make(vm, &co, &ref))
-        return task;
-    task = make_task(vm, co, ref);
+    if (!mqlua_coroutine_make(vm, &co, &ref))
+        return NULL;
+    mqlua_task *task = make_task(vm, co, ref);
     if (!task)
-        mqlua_refs_drop(vm->L, ref);
+        mqlua_refs_drop(vm, ref);
     return task;
 }
 
@@ -85,7 +84,7 @@ static void unlink_child(mqlua_task *task)
 
 static void free_task(mqlua_task *task)
 {
-    mqlua_refs_drop(task->vm->L, task->ref);
+    mqlua_refs_drop(task->vm, task->ref);
     free(task->failure);
     free(task);
 }
@@ -155,10 +154,16 @@ static void release(mqlua_task *task)
     unlink_child(task);
 }
 
+static bool holds_something(const mqlua_task *task)
+{
+    return task->children || task->waits || task->cleanups || task->queued || task->parent;
+}
+
 static inline __attribute__((always_inline)) void finish(mqlua_task *task, const mqlua_end *end)
 {
     task->state = MQLUA_TASK_ENDED;
-    release(task);
+    if (holds_something(task))
+        release(task);
     if (task->ended)
         task->ended(task, end, task->ud);
     if (task->listed)
@@ -280,14 +285,19 @@ void mqlua_task_resume(mqlua_task *task, int nargs)
     resume(task, nargs);
 }
 
-/* A task with an empty coroutine; NULL when there is no memory: then it has ended already. */
-static mqlua_task *make(mqlua_vm *vm, mqlua_ended ended, void *ud)
+static void end_unmade(mqlua_vm *vm, mqlua_ended ended, void *ud)
 {
-    mqlua_task *task = task_new(vm);
-    if (!task) {
-        mqlua_end end = {.outcome = MQLUA_FAILED, .error = "not enough memory", .kind = MQLUA_ERROR_MEMORY};
-        ended(NULL, &end, ud);
-        mqlua_vm_relieve(vm);
+    mqlua_end end = {.outcome = MQLUA_FAILED, .error = "not enough memory", .kind = MQLUA_ERROR_MEMORY};
+    ended(NULL, &end, ud);
+    mqlua_vm_relieve(vm);
+}
+
+/* A task with an empty coroutine; NULL when there is no memory: then it has ended already. */
+static inline __attribute__((always_inline)) mqlua_task *make(mqlua_vm *vm, mqlua_ended ended, void *ud)
+{
+    mqlua_task *task = take_spare(vm);
+    if (!task && !(task = new_task(vm))) {
+        end_unmade(vm, ended, ud);
         return NULL;
     }
     task->ended = ended;
@@ -325,7 +335,7 @@ mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_
         int ref = mqlua_refs_add(L);
         task = make_task(mqlua_vm_of(L), co, ref);
         if (!task) {
-            mqlua_refs_drop(L, ref);
+            mqlua_refs_drop(mqlua_vm_of(L), ref);
             luaL_error(L, "not enough memory");
             return NULL;
         }
