@@ -54,7 +54,7 @@ typedef void (*mqlua_ended)(mqlua_task *task, const mqlua_end *end, void *ud);
  * MQLUA_FAILED. Not from inside Lua. */
 mqlua_task *mqlua_task_start(mqlua_vm *vm, int handler, int prepare, mqlua_ended ended, void *ud);
 
-/* The same where the arguments are there already: count registry references, at most 8. Saves two calls. */
+/* The same where the arguments are there already: count registry references, at most 8. Saves a protected call. */
 mqlua_task *mqlua_task_start_with(mqlua_vm *vm, int handler, const int *arguments, int count, mqlua_ended ended,
                                   void *ud);
 
