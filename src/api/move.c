@@ -128,7 +128,7 @@ mqlua_parcel *mqlua_parcel_pack(mqlua_state *state)
     if (parcel)
         parcel->reference = move_reference(state->env.vm, result, parcel->vm, &state->env,
                                            "what the reload handler returned");
-    luaL_unref(mqlua_vm_state(state->env.vm), LUA_REGISTRYINDEX, result);
+    mqlua_refs_drop(state->env.vm, result);
     return parcel;
 }
 
@@ -141,7 +141,7 @@ void mqlua_parcel_unpack(const mqlua_parcel *parcel, mqlua_env *to)
     if (moved != LUA_NOREF && mqlua_vm_setup(to->vm, store_carried, &moved, &error))
         tell_lost(to, error);
     free(error);
-    luaL_unref(mqlua_vm_state(to->vm), LUA_REGISTRYINDEX, moved);
+    mqlua_refs_drop(to->vm, moved);
 }
 
 void mqlua_parcel_free(mqlua_parcel *parcel)

@@ -181,7 +181,7 @@ static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     if (end->outcome == MQLUA_FAILED)
         keep_error(job, end);
     wake_waiters(job);
-    luaL_unref(L, LUA_REGISTRYINDEX, job->anchor);
+    mqlua_refs_drop(mqlua_vm_of(L), job->anchor);
     job->anchor = LUA_NOREF;
 }
 
@@ -247,7 +247,7 @@ static void stop_waiting(mqlua_wait *wait)
     for (int i = 0; i < w->count; i++)
         cut(&w->links[i]);
     mqlua_loop_stop(w->loop, &w->timer);
-    luaL_unref(w->L, LUA_REGISTRYINDEX, w->handles);
+    mqlua_refs_drop(mqlua_vm_of(w->L), w->handles);
     free(w);
 }
 

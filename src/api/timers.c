@@ -30,8 +30,8 @@ static void clock_stop(mqlua_clock *clock)
     *clock->back = clock->next;
     if (clock->next)
         clock->next->back = clock->back;
-    luaL_unref(L, LUA_REGISTRYINDEX, clock->function);
-    luaL_unref(L, LUA_REGISTRYINDEX, clock->anchor);
+    mqlua_refs_drop(mqlua_vm_of(L), clock->function);
+    mqlua_refs_drop(mqlua_vm_of(L), clock->anchor);
 }
 
 static void clock_fired(mqlua_timer *timer);

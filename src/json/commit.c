@@ -3,6 +3,7 @@
 /* What becomes of a document: prepared, applied, discarded. */
 
 #include "json/doc_internal.h"
+#include "vm/refs.h"
 
 #include <string.h>
 #include <lauxlib.h>
@@ -188,7 +189,7 @@ void mqlua_doc_discard(lua_State *L, mqlua_doc *doc)
     mqlua_merge_clear(&doc->merge, mqlua_doc_is_alive(doc));
     doc->applied = 0;
     doc->handed = doc->staged = false;
-    luaL_unref(L, LUA_REGISTRYINDEX, doc->cache); /* writes to keys that exist: needs no memory */
+    mqlua_refs_drop(mqlua_vm_of(L), doc->cache);
     doc->cache = LUA_NOREF;
 }
 
@@ -209,6 +210,6 @@ void mqlua_doc_end(lua_State *L, mqlua_doc *doc)
     if (!doc->table)
         return;
     leave_docs(doc);
-    luaL_unref(L, LUA_REGISTRYINDEX, doc->reference);
+    mqlua_refs_drop(mqlua_vm_of(L), doc->reference);
     doc->table = NULL;
 }
