@@ -130,10 +130,14 @@ static int describe_failure(lua_State *L)
     return 0;
 }
 
+/* A child that runs, which is where the cancelling came from, ends when it parks: it is nobody's child by then. */
 static void cancel_children(mqlua_task *task)
 {
-    while (task->children)
-        mqlua_task_cancel(task->children);
+    while (task->children) {
+        mqlua_task *child = task->children;
+        unlink_child(child);
+        mqlua_task_cancel(child);
+    }
 }
 
 static void release(mqlua_task *task)

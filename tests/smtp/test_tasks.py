@@ -163,6 +163,25 @@ def test_children_of_a_handler_end_with_it(probe):
     assert probe.shown(rcptto=code) == ["end"]
 
 
+def test_a_task_that_cancels_the_one_that_spawned_it(probe):
+    """It ends with its parent, as soon as it waits."""
+    code = """
+    local parent, done, went_on
+    parent = mq.spawn(function()
+      mq.spawn(function()
+        parent:cancel()
+        done = parent.is_done
+        mq.sleep(0.001)
+        went_on = true
+      end)
+      mq.sleep(10)
+    end)
+    local r = mq.wait{parent}[1]
+    mq.sleep(0.01)
+    show(done, r.ok, r.value, went_on or false)"""
+    assert probe.shown(rcptto=code) == [True, False, "cancelled", False]
+
+
 def test_a_task_that_cancels_itself(probe):
     code = """
     local t
