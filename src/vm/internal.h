@@ -27,7 +27,7 @@ typedef struct mqlua_places {
 struct mqlua_vm {
     lua_State *L;
     mqlua_vm_limits limits;
-    size_t used, peak;
+    size_t used;      /* bytes */
     size_t large;     /* bytes in large blocks */
     size_t pace;      /* beyond this many bytes in use a full collection is due */
     mqlua_blocks blocks; /* that the state gave back */

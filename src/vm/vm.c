@@ -168,9 +168,8 @@ static size_t if_large(size_t size)
     return size >= LARGE_ALLOCATION ? size : 0;
 }
 
-static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
+static __attribute__((noinline)) void *allocate_any(mqlua_vm *vm, void *ptr, size_t old_size, size_t new_size)
 {
-    mqlua_vm *vm = ud;
     if (new_size == 0) {
         release(vm, ptr, old_size);
         vm->used -= old_size;
@@ -194,12 +193,28 @@ static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
         return NULL;
     vm->used += new_size - old_size;
     vm->large += if_large(new_size) - if_large(old_size);
-    if (vm->used > vm->peak)
-        vm->peak = vm->used;
     if (new_size > old_size && (vm->used > vm->pace || new_size >= LARGE_ALLOCATION) &&
         hook_count(vm) < vm->hook_count)
         set_hook(vm);
     return memory;
+}
+
+/* Nearly always a small block comes or goes, and neither the cap nor the pace is near: that is done here. */
+static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
+{
+    mqlua_vm *vm = ud;
+    size_t after = vm->used + new_size;
+    if (!ptr && new_size && after <= vm->pace && (after <= vm->limits.memory || !vm->limits.memory)) {
+        void *memory = mqlua_blocks_take(&vm->blocks, new_size);
+        if (memory) {
+            vm->used = after;
+            return memory;
+        }
+    } else if (ptr && !new_size && !vm->provision && mqlua_blocks_keep(&vm->blocks, ptr, old_size)) {
+        vm->used -= old_size;
+        return NULL;
+    }
+    return allocate_any(vm, ptr, old_size, new_size);
 }
 
 void mqlua_vm_spent_text(const mqlua_vm *vm, char text[MQLUA_SPENT_TEXT])
@@ -450,20 +465,9 @@ size_t mqlua_vm_memory(const mqlua_vm *vm)
     return vm->used;
 }
 
-size_t mqlua_vm_peak(const mqlua_vm *vm)
-{
-    return vm->peak;
-}
-
 static int collect_all(lua_State *L)
 {
     collect(L, mqlua_vm_of(L));
-    return 0;
-}
-
-static int collect_step(lua_State *L)
-{
-    lua_gc(L, LUA_GCSTEP, 20);
     return 0;
 }
 
@@ -473,9 +477,4 @@ void mqlua_vm_relieve(mqlua_vm *vm)
         return;
     vm->refused = false;
     mqlua_vm_setup(vm, collect_all, NULL, NULL);
-}
-
-void mqlua_vm_idle(mqlua_vm *vm)
-{
-    mqlua_vm_setup(vm, collect_step, NULL, NULL);
 }

@@ -84,12 +84,8 @@ bool mqlua_vm_expired(const mqlua_vm *vm);
  * Raises on lack of stack. */
 void mqlua_vm_push_ffi(lua_State *L);
 
-/* Bytes in use by the state, and the most it ever was. */
+/* Bytes in use by the state. */
 size_t mqlua_vm_memory(const mqlua_vm *vm);
-size_t mqlua_vm_peak(const mqlua_vm *vm);
-
-/* A small step of garbage collection, for idle time. Must not be called from inside Lua. */
-void mqlua_vm_idle(mqlua_vm *vm);
 
 /* Ends every task, and leaves nothing to run: before another thread frees the vm. Not from inside Lua. */
 void mqlua_vm_stop(mqlua_vm *vm);
