@@ -57,7 +57,7 @@ static void condemn(mqlua_run *run)
 
 static const char *text_of(const mqlua_run *run, const char *fallback)
 {
-    return run->text ? run->text : fallback; /* NULL: there was no memory for a copy */
+    return run->text ? run->text : fallback; /* NULL: it was empty, or there was no memory for a copy */
 }
 
 /* reply_after_send = "never": ours is the only reply, and the session goes on. */

@@ -96,8 +96,8 @@ static bool settle(mqlua_run *run, mqlua_carried carried)
 static bool decide(mqlua_run *run, const mqlua_verdict *verdict)
 {
     run->kind = verdict->kind;
-    run->text = strdup(verdict->text);
-    run->reason = strdup(verdict->reason);
+    run->text = *verdict->text ? strdup(verdict->text) : NULL;
+    run->reason = *verdict->reason ? strdup(verdict->reason) : NULL;
     run->decided = run->text || verdict->kind != MQLUA_VERDICT_QUARANTINE;
     return run->decided;
 }
