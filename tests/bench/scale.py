@@ -76,7 +76,7 @@ def recipients():
 
 
 def workers():
-    cost, memory = both((1, 2, 4, 8), lambda n: pair(None, 4000, workers=n, sessions=40))
+    cost, memory = both((1, 2, 4, 8, 16, 32, 64), lambda n: pair(None, 4000, workers=n, sessions=max(40, 2 * n)))
     return [("workers-cpu", "CPU per message", "workers", "microseconds", cost),
             ("workers-memory", "Memory of the process", "workers", "MB", memory)]
 
