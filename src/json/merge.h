@@ -31,7 +31,7 @@ typedef struct mqlua_merge_step {
 } mqlua_merge_step;
 
 /* Most commits have a step or two: those take no memory of their own. */
-enum { MQLUA_MERGE_FEW = 4 };
+enum { MQLUA_MERGE_FEW = 2 };
 
 /* Does not move while it is in use. */
 typedef struct mqlua_merge {
