@@ -131,7 +131,7 @@ static bool has_document(const mqlua_message *m)
     return m->document.slot != NULL;
 }
 
-static mqlua_doc *document(lua_State *L, mqlua_message *m)
+mqlua_doc *mqlua_message_document(lua_State *L, mqlua_message *m)
 {
     if (has_document(m))
         return &m->document;
@@ -146,7 +146,7 @@ static mqlua_doc *document(lua_State *L, mqlua_message *m)
 
 void mqlua_message_push_json(lua_State *L, mqlua_message *m)
 {
-    mqlua_doc_push(L, document(L, m));
+    mqlua_doc_push(L, mqlua_message_document(L, m));
 }
 
 /* ---- life ---- */
@@ -240,7 +240,7 @@ static int push_address(lua_State *L, mqlua_message *m, const char *key, void *f
 {
     const char *wire = wire_address(m, function);
     size_t size;
-    if (!wire && !mqlua_doc_text(document(L, m), key, &wire, &size)) {
+    if (!wire && !mqlua_doc_text(mqlua_message_document(L, m), key, &wire, &size)) {
         mqlua_message_push_json(L, m);
         lua_getfield(L, -1, key);
         wire = lua_tostring(L, -1);
@@ -386,7 +386,7 @@ static int l_tag(lua_State *L)
         if (lua_type(L, i) != LUA_TSTRING)
             luaL_error(L, "message:tag takes strings, got a %s", luaL_typename(L, i));
     check_writable(L, m, "tags");
-    mqlua_doc_add_strings(L, document(L, m), "tags", 2, last);
+    mqlua_doc_add_strings(L, mqlua_message_document(L, m), "tags", 2, last);
     return 0;
 }
 

@@ -32,6 +32,7 @@ void mqlua_message_end(mqlua_message *message);
 /* Pushes the one object of the message, or its JSON. Raise on lack of memory, or when the host's JSON cannot be read. */
 void mqlua_message_push(lua_State *L, mqlua_message *message);
 void mqlua_message_push_json(lua_State *L, mqlua_message *message);
+mqlua_doc *mqlua_message_document(lua_State *L, mqlua_message *message); /* not pushed */
 
 /* Writes what is staged. 0, or -1 with *error (malloc'ed, may be NULL): nothing was written then. Not from inside Lua. */
 int mqlua_message_commit(mqlua_message *message, char **error);

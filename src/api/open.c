@@ -37,12 +37,6 @@ static void run_core(lua_State *L, int mq, int private)
     }
 }
 
-static int l_generation(lua_State *L)
-{
-    lua_pushnumber(L, (lua_Number)mqlua_env_of(L)->generation);
-    return 1;
-}
-
 int mqlua_api_open(lua_State *L)
 {
     static void (*const parts[])(lua_State *) = {
@@ -61,10 +55,6 @@ int mqlua_api_open(lua_State *L)
     lua_newtable(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "mqlua.message.methods");
     lua_setfield(L, -2, "message_methods");
-    lua_pushcfunction(L, l_generation);
-    lua_setfield(L, -2, "generation");
-    lua_pushvalue(L, -1);
-    lua_setfield(L, LUA_REGISTRYINDEX, MQLUA_PRIVATE);
     lua_pushvalue(L, mq);
     lua_setglobal(L, "mq");
     run_core(L, mq, mq + 1);

@@ -9,6 +9,3 @@ int mqlua_api_open(lua_State *L);
 
 /* Closes what the library holds in C for env (timers), before its vm is freed. */
 void mqlua_api_close(mqlua_env *env);
-
-/* Registry field of the private table of the Lua half. */
-#define MQLUA_PRIVATE "mqlua.private"

@@ -177,17 +177,19 @@ static int l_index(lua_State *L)
     return 1;
 }
 
-/* Puts a copy of the value at 3 under the key at 2 into the cache, for the next commit to compare. */
-static void stage_in_cache(lua_State *L, mqlua_doc *doc, const mqlua_path *path, bool as_it_is)
+/* Puts a copy of the value at index value under the key at index key into the cache, for the next commit to
+ * compare. */
+static void stage_in_cache(lua_State *L, mqlua_doc *doc, int key, int value, bool as_it_is,
+                           const mqlua_path *path)
 {
-    if (lua_isnil(L, 3))
+    if (lua_isnil(L, value))
         lua_pushlightuserdata(L, (void *)&mqlua_doc_deleted);
     else if (as_it_is)
-        lua_pushvalue(L, 3);
+        lua_pushvalue(L, value);
     else
-        mqlua_value_copy(L, 3, path);
+        mqlua_value_copy(L, value, path);
     doc->handed = doc->handed || lua_istable(L, -1);
-    keep(L, doc, 2);
+    keep(L, doc, key);
     doc->staged = true;
     mqlua_merge_step *step = mqlua_merge_find(&doc->merge, doc->root, path->key);
     void *node;
@@ -197,14 +199,14 @@ static void stage_in_cache(lua_State *L, mqlua_doc *doc, const mqlua_path *path,
         mqlua_merge_drop_added(&doc->merge, node);
 }
 
-/* Forgets the cached value of the key at 2: to an existing key, so no memory is needed. */
-static void uncache(lua_State *L, mqlua_doc *doc)
+/* Forgets the cached value of the key at index: to an existing key, so no memory is needed. */
+static void uncache(lua_State *L, mqlua_doc *doc, int key)
 {
-    if (!mqlua_doc_push_cached(L, doc, 2))
+    if (!mqlua_doc_push_cached(L, doc, key))
         return;
     lua_pop(L, 1);
     mqlua_doc_push_cache(L, doc);
-    lua_pushvalue(L, 2);
+    lua_pushvalue(L, key);
     lua_pushnil(L);
     lua_rawset(L, -3);
     lua_pop(L, 1);
@@ -212,11 +214,24 @@ static void uncache(lua_State *L, mqlua_doc *doc)
 
 /* A table that replaces a value of the tree is compared with it at the commit, so that what is equal stays as
  * it is. */
-static bool is_step(lua_State *L, const mqlua_doc *doc, const char *key)
+static bool is_step(lua_State *L, const mqlua_doc *doc, const char *key, int value)
 {
     void *node;
     return doc->merge.count < STEPS_MAX &&
-           (!lua_istable(L, 3) || !doc->merge.tree->object_get(doc->merge.tree, doc->root, key, &node));
+           (!lua_istable(L, value) || !doc->merge.tree->object_get(doc->merge.tree, doc->root, key, &node));
+}
+
+/* Stages the value at index value (nil: deletion) for the member whose name is at index key. */
+static void assign(lua_State *L, mqlua_doc *doc, int key, int value)
+{
+    mqlua_path root = mqlua_doc_root_path(doc), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
+    const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, path.key);
+    if ((hook && hook->apply) || !is_step(L, doc, path.key, value)) {
+        stage_in_cache(L, doc, key, value, hook && hook->apply, &path);
+    } else {
+        mqlua_merge_stage(L, &doc->merge, doc->root, path.key, value, &path);
+        uncache(L, doc, key);
+    }
 }
 
 static int l_newindex(lua_State *L)
@@ -231,18 +246,28 @@ static int l_newindex(lua_State *L)
         mqlua_path_raise(L, &root, "totable is a method: no member of that name can be written");
     if (doc->hooks->check)
         doc->hooks->check(L, doc->ud, key, 3);
-    const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
-    mqlua_path path = MQLUA_PATH_KEY(&root, key);
-    if ((hook && hook->apply) || !is_step(L, doc, key)) {
-        stage_in_cache(L, doc, &path, hook && hook->apply);
-    } else {
-        mqlua_merge_stage(L, &doc->merge, doc->root, key, 3, &path);
-        uncache(L, doc);
-    }
+    assign(L, doc, 2, 3);
     return 0;
 }
 
 /* ---- what C does ---- */
+
+void mqlua_doc_get(lua_State *L, mqlua_doc *doc, const char *key)
+{
+    luaL_checkstack(L, 8, "too deep");
+    lua_pushstring(L, key);
+    mqlua_doc_push_value(L, doc, lua_gettop(L));
+    lua_remove(L, -2);
+}
+
+void mqlua_doc_set(lua_State *L, mqlua_doc *doc, const char *key)
+{
+    luaL_checkstack(L, 8, "too deep");
+    int value = lua_gettop(L);
+    lua_pushstring(L, key);
+    assign(L, doc, value + 1, value);
+    lua_settop(L, value - 1);
+}
 
 bool mqlua_doc_text(mqlua_doc *doc, const char *key, const char **text, size_t *size)
 {

@@ -3,7 +3,6 @@
 /* Verdicts carried out, with documented functions of the host only. */
 
 #include "plugin/run.h"
-#include "api/open.h"
 #include "api/report.h"
 #include "json/tree.h"
 #include <stdio.h>
@@ -109,45 +108,6 @@ static mqlua_carried rerun(mqlua_run *run)
     return MQLUA_CARRIED_RETRY;
 }
 
-/* ---- verdicts on messages: written in Lua (lua/mq/core/carry.lua) ---- */
-
-typedef struct json_verdict {
-    mqlua_message *message;
-    const char *function, *first, *second;
-} json_verdict;
-
-static int call_private(lua_State *L)
-{
-    const json_verdict *v = lua_touserdata(L, 1);
-    lua_getfield(L, LUA_REGISTRYINDEX, MQLUA_PRIVATE);
-    lua_getfield(L, -1, v->function);
-    mqlua_message_push(L, v->message);
-    lua_pushstring(L, v->first);
-    lua_pushstring(L, v->second);
-    lua_call(L, 3, 0);
-    return 0;
-}
-
-static void change_message(mqlua_run *run, const char *function, const char *first, const char *second)
-{
-    json_verdict v = {&run->message, function, first, second};
-    char *error = NULL;
-    if (mqlua_vm_setup(run->state->env.vm, call_private, &v, &error) ||
-        mqlua_message_commit(&run->message, &error)) {
-        mqlua_message_discard(&run->message);
-        mqlua_report(&run->state->env, "a verdict on a message could not be written",
-                     error ? error : "not enough memory");
-    }
-    free(error);
-}
-
-void mqlua_carry_discard(mqlua_run *run, const char *reason)
-{
-    change_message(run, "discard", reason, NULL);
-}
-
-/* ---- all of them ---- */
-
 mqlua_carried mqlua_carry(mqlua_run *run)
 {
     if (run->observes)
@@ -165,10 +125,10 @@ mqlua_carried mqlua_carry(mqlua_run *run)
     case MQLUA_VERDICT_DISCONNECT:
         return disconnect(run);
     case MQLUA_VERDICT_DISCARD:
-        mqlua_carry_discard(run, text_of(run, "discarded by policy"));
+        mqlua_dispose_discard(run, text_of(run, "discarded by policy"));
         return MQLUA_CARRIED_CONTINUE;
     case MQLUA_VERDICT_QUARANTINE:
-        change_message(run, "quarantine", run->text, run->reason ? run->reason : "");
+        mqlua_dispose_quarantine(run, run->text, run->reason ? run->reason : "");
         return MQLUA_CARRIED_CONTINUE;
     case MQLUA_VERDICT_HOLD:
         return MQLUA_CARRIED_HOLD;
@@ -186,7 +146,7 @@ mqlua_carried mqlua_carry_condemned(mqlua_run *run)
     }
     if (!run->has_message)
         return MQLUA_CARRIED_HOLD;
-    mqlua_carry_discard(run, "the connection was rejected");
+    mqlua_dispose_discard(run, "the connection was rejected");
     return MQLUA_CARRIED_CONTINUE;
 }
 
@@ -205,6 +165,6 @@ bool mqlua_carry_refused(mqlua_run *run)
     const mqlua_transaction *t = &run->peer->connection.transaction;
     if (!t->discard && (!t->refused.count || !recipient_refused(run, t)))
         return false;
-    mqlua_carry_discard(run, "it was refused in the SMTP session");
+    mqlua_dispose_discard(run, "it was refused in the SMTP session");
     return true;
 }

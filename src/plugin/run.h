@@ -91,7 +91,10 @@ mqlua_carried mqlua_carry_condemned(mqlua_run *run);
 
 /* carry.c: the message was refused in this transaction by a final reply of ours. */
 bool mqlua_carry_refused(mqlua_run *run);
-void mqlua_carry_discard(mqlua_run *run, const char *reason);
+
+/* dispose.c: write into the message's JSON what the verdict means, all of it or (reported) nothing. */
+void mqlua_dispose_discard(mqlua_run *run, const char *reason);
+void mqlua_dispose_quarantine(mqlua_run *run, const char *recipient, const char *reason);
 
 /* hold.c: keeps control of a rejected connection for the hold time. */
 void mqlua_hold_add(mqlua_run *run);
