@@ -261,7 +261,8 @@ static int mark_of(lua_State *L, int index, const mqlua_path *path)
         return 0;
     int found = known_mark(L);
     if (!found) {
-        lua_getfield(L, -1, "__pairs");
+        lua_pushliteral(L, "__pairs");
+        lua_rawget(L, -2);
         if (!lua_isnil(L, -1))
             mqlua_path_raise(L, path, "this is not a plain table: its values must be copied into one first");
         lua_pop(L, 1);

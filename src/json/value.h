@@ -42,7 +42,8 @@ bool mqlua_value_scalar_of(const mqlua_tree *tree, void *node, mqlua_scalar *sca
 
 /* What the table at index is as JSON, MQLUA_TREE_ARRAY or MQLUA_TREE_OBJECT, and how many elements (holes
  * count: they are null) or members it has. Raises: mixed keys, too many holes, keys that JSON does not have,
- * a cycle, a depth over the limit. Enters the table into path. */
+ * a cycle, a depth over the limit. Enters the table into path. No metamethod is called: a script must not run
+ * in the middle of a document. */
 enum mqlua_tree_type mqlua_value_table(lua_State *L, int index, mqlua_path *path, size_t *count);
 
 /* The key at index as the key of a member (mqlua_value_table has seen that it is a string); raises if it has

@@ -274,6 +274,19 @@ static void test_several_commits(void **state)
     fixture_stop(&f);
 }
 
+/* What looks at a table runs nothing of the script: that could change the document in the middle of it. */
+static void test_metatables_stay_silent(void **state)
+{
+    static const char loud[] =
+        "local function change() json.pool = 'x'; for i = 1, 9 do json['k' .. i] = {i} end end\n"
+        "function loud(t) return setmetatable(t, setmetatable({}, {__index = change})) end\n";
+    char code[1000];
+    snprintf(code, sizeof code, "%sjson.new = loud{a = loud{b = {1}}}", loud);
+    check("{\"pool\":\"p\"}", code, "{\"pool\":\"p\",\"new\":{\"a\":{\"b\":[1]}}}");
+    snprintf(code, sizeof code, "%sjson.data.a = {loud{b = {1}}, loud{}}", loud);
+    check("{\"pool\":\"p\",\"data\":{}}", code, "{\"pool\":\"p\",\"data\":{\"a\":[{\"b\":[1]},{}]}}");
+}
+
 /* What is assigned is seen at once, however it is staged. */
 static void test_staged(void **state)
 {
@@ -813,6 +826,7 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_error_names_the_line),
         cmocka_unit_test(test_use_after_the_end),
+        cmocka_unit_test(test_metatables_stay_silent),
         cmocka_unit_test(test_staged),
         cmocka_unit_test(test_adding_strings),
         cmocka_unit_test(test_many_documents),
