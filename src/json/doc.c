@@ -188,8 +188,9 @@ static void stage_in_cache(lua_State *L, mqlua_doc *doc, int key, int value, boo
         lua_pushvalue(L, value);
     else
         mqlua_value_copy(L, value, path);
-    doc->handed = doc->handed || lua_istable(L, -1);
-    keep(L, doc, key);
+    bool is_table = lua_istable(L, -1);
+    keep(L, doc, key); /* may raise: a document that says of itself that something is in its cache has one */
+    doc->handed = doc->handed || is_table;
     doc->staged = true;
     mqlua_merge_step *step = mqlua_merge_find(&doc->merge, doc->root, path->key);
     void *node;

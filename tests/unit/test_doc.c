@@ -696,6 +696,19 @@ static bool fail_array_add(const mqlua_tree *tree, void *array, void *value)
     return !fails() && original.array_add(tree, array, value);
 }
 
+static void failing_tree(fixture *f)
+{
+    original = *f->tree;
+    f->tree->new_object = fail_object;
+    f->tree->new_array = fail_array;
+    f->tree->new_string = fail_string;
+    f->tree->new_integer = fail_integer;
+    f->tree->new_boolean = fail_boolean;
+    f->tree->new_real = fail_real;
+    f->tree->object_add = fail_object_add;
+    f->tree->array_add = fail_array_add;
+}
+
 static const char many_changes[] =
     "json.pool = nil; json.priority = 4; json.new = {a = {1, 2.5, 'x'}, b = mq.array{}, c = true}\n"
     "table.insert(json.tags, 'three'); json.tags[5] = {}; json.data.customer.vip = {false}\n"
@@ -707,15 +720,7 @@ static void test_host_memory_fails(void **state)
     for (bool failed = true; failed; n++) {
         fixture f;
         fixture_start(&f, library, message, NULL, NULL);
-        original = *f.tree;
-        f.tree->new_object = fail_object;
-        f.tree->new_array = fail_array;
-        f.tree->new_string = fail_string;
-        f.tree->new_integer = fail_integer;
-        f.tree->new_boolean = fail_boolean;
-        f.tree->new_real = fail_real;
-        f.tree->object_add = fail_object_add;
-        f.tree->array_add = fail_array_add;
+        failing_tree(&f);
         char *before = strdup(fixture_text(&f));
         calls = 0;
         fail_at = n + 1;
@@ -791,6 +796,90 @@ static void test_lua_memory_fails(void **state)
     assert_true(n > 10);
 }
 
+/* What a script does that catches the lack of memory and tries again, or makes do with one change alone. */
+static const char stubborn[] =
+    "local changes = {\n"
+    "function() json.data = {x = 1} end, function() json.new = {a = {1, 2}} end,\n"
+    "function() json.new.a[3] = 'three' end, function() json.none = mq.null end,\n"
+    "function() add('tags', 'b') end, function() add('tags', 'c', 'd') end,\n"
+    "function() json.tags[1] = 'A' end, function() add('tags', 'e') end,\n"
+    "function() add('other', 'x', 'y') end, function() for i = 1, 40 do json['k' .. i] = i end end,\n"
+    "function() for i = 1, 40 do json['k' .. i] = nil end end, function() json.pool = nil end}\n"
+    "function change()\n"
+    "  if only then pcall(changes[only]) return end\n"
+    "  for i = 1, #changes do if not pcall(changes[i]) then changes[i]() end end\n"
+    "end";
+
+static int change_and_commit(lua_State *L)
+{
+    fixture *f = lua_touserdata(L, 1);
+    lua_getglobal(L, "change");
+    calls = 0;
+    lua_call(L, 0, 0);
+    f->changed = calls >= fail_at;
+    calls = -1000000;
+    if (mqlua_doc_prepare(L, &f->doc))
+        mqlua_doc_apply(L, &f->doc);
+    return 0;
+}
+
+static void start_stubborn(fixture *f, int only)
+{
+    char set[32] = "";
+    fixture_start(f, library, "{\"tags\":[\"a\"],\"data\":[],\"none\":1,\"pool\":\"p\"}", NULL, NULL);
+    assert_int_equal(mqlua_vm_setup(f->vm, open_add, f, NULL), 0);
+    if (only)
+        snprintf(set, sizeof set, "only = %d", only);
+    fixture_run(f, set);
+    fixture_run(f, stubborn);
+    calls = -1000000;
+}
+
+/* Lets the n-th allocation fail; false: there were not so many. */
+static bool stop_stubborn(fixture *f, int only, long n)
+{
+    char *error = NULL;
+    fail_at = n;
+    if (mqlua_vm_call(f->vm, change_and_commit, f, &error))
+        fail_msg("at %ld: %s", n, error);
+    fail_at = 0;
+    if (!only)
+        fixture_run(f, "assert(json.data.x == 1 and json.new.a[3] == 'three' and json.none == mq.null)\n"
+                       "assert(table.concat(json.tags) == 'Abcde' and table.concat(json.other) == 'xy')\n"
+                       "for k in pairs(json) do assert(not k:find('^k%d')) end\n"
+                       "assert(json.pool == nil)");
+    fixture_stop(f);
+    return f->changed;
+}
+
+static bool fail_in_lua(int only, long n)
+{
+    fixture f;
+    void *ud;
+    start_stubborn(&f, only);
+    lua_original = lua_getallocf(mqlua_vm_state(f.vm), &ud);
+    lua_setallocf(mqlua_vm_state(f.vm), lua_failing, ud);
+    return stop_stubborn(&f, only, n);
+}
+
+static bool fail_in_tree(int only, long n)
+{
+    fixture f;
+    start_stubborn(&f, only);
+    failing_tree(&f);
+    return stop_stubborn(&f, only, n);
+}
+
+static void test_caught_lack_of_memory(void **state)
+{
+    for (int only = 0; only <= 12; only++) {
+        for (long n = 1; fail_in_lua(only, n); n++)
+            ;
+        for (long n = 1; fail_in_tree(only, n); n++)
+            ;
+    }
+}
+
 /* A collection of garbage at any moment, with values staged. */
 static void test_garbage(void **state)
 {
@@ -840,6 +929,7 @@ int main(void)
         cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_host_memory_fails),
         cmocka_unit_test(test_lua_memory_fails),
+        cmocka_unit_test(test_caught_lack_of_memory),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_ffi_stays_hidden),
     };
