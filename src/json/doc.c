@@ -7,10 +7,6 @@
 #include <string.h>
 #include <lauxlib.h>
 
-/* Steps of a document that are made as a script assigns; what it assigns beyond that goes into the cache,
- * where a look-up does not take longer the more there are, and Lua's memory has a cap. */
-enum { STEPS_MAX = 32 };
-
 /* ---- which document ---- */
 
 mqlua_doc **mqlua_doc_place(mqlua_docs *docs, const void *table)
@@ -177,6 +173,23 @@ static int l_index(lua_State *L)
     return 1;
 }
 
+/* Keeps the value on top of the stack as what is assigned to key, and pops it; no step is left for that. */
+static void keep_instead(lua_State *L, mqlua_doc *doc, int key)
+{
+    const mqlua_tree *tree = doc->merge.tree;
+    const char *name = lua_tostring(L, key);
+    bool is_table = lua_istable(L, -1);
+    keep(L, doc, key); /* may raise: a document that says of itself that something is in its cache has one */
+    doc->handed = doc->handed || is_table;
+    doc->staged = true;
+    mqlua_merge_step *step = mqlua_merge_find(&doc->merge, doc->root, name);
+    void *node;
+    if (step)
+        mqlua_merge_drop(&doc->merge, step);
+    if (doc->merge.count && tree->object_get(tree, doc->root, name, &node))
+        mqlua_merge_drop_added(&doc->merge, node);
+}
+
 /* Puts a copy of the value at index value under the key at index key into the cache, for the next commit to
  * compare. */
 static void stage_in_cache(lua_State *L, mqlua_doc *doc, int key, int value, bool as_it_is,
@@ -188,16 +201,7 @@ static void stage_in_cache(lua_State *L, mqlua_doc *doc, int key, int value, boo
         lua_pushvalue(L, value);
     else
         mqlua_value_copy(L, value, path);
-    bool is_table = lua_istable(L, -1);
-    keep(L, doc, key); /* may raise: a document that says of itself that something is in its cache has one */
-    doc->handed = doc->handed || is_table;
-    doc->staged = true;
-    mqlua_merge_step *step = mqlua_merge_find(&doc->merge, doc->root, path->key);
-    void *node;
-    if (step)
-        mqlua_merge_drop(&doc->merge, step);
-    if (doc->merge.count && doc->merge.tree->object_get(doc->merge.tree, doc->root, path->key, &node))
-        mqlua_merge_drop_added(&doc->merge, node);
+    keep_instead(L, doc, key);
 }
 
 /* Forgets the cached value of the key at index: to an existing key, so no memory is needed. */
@@ -218,7 +222,7 @@ static void uncache(lua_State *L, mqlua_doc *doc, int key)
 static bool is_step(lua_State *L, const mqlua_doc *doc, const char *key, int value)
 {
     void *node;
-    return doc->merge.count < STEPS_MAX &&
+    return mqlua_merge_takes(L, &doc->merge, value) &&
            (!lua_istable(L, value) || !doc->merge.tree->object_get(doc->merge.tree, doc->root, key, &node));
 }
 
@@ -304,40 +308,41 @@ static void add_to_list(lua_State *L, int list, int index)
     lua_rawseti(L, list, count + 1);
 }
 
-/* Pushes the value in the cache for the key at index, an array where there was to be none; nil when it is not
- * in there. */
+static bool is_null(lua_State *L, int index)
+{
+    return lua_islightuserdata(L, index) && !lua_touserdata(L, index);
+}
+
+/* Pushes the array under the key at index as Lua has it, a new one where there is none. */
 static void push_list(lua_State *L, mqlua_doc *doc, int key)
 {
-    if (!mqlua_doc_push_cached(L, doc, key)) {
-        lua_pushnil(L);
-    } else if (lua_isnil(L, -1) || (lua_islightuserdata(L, -1) && !lua_touserdata(L, -1))) {
+    mqlua_doc_push_value(L, doc, key);
+    if (lua_isnil(L, -1) || is_null(L, -1)) {
         lua_pop(L, 1);
         lua_newtable(L);
         mqlua_value_mark(L, MQLUA_TREE_ARRAY);
         lua_pushvalue(L, -1);
-        keep(L, doc, key);
-        doc->staged = true;
+        keep_instead(L, doc, key);
+    } else if (!lua_istable(L, -1)) {
+        luaL_error(L, "%s.%s is not an array", doc->hooks->name, lua_tostring(L, key));
     }
+    doc->handed = true;
 }
 
+/* As steps, as long as nothing of the array is in Lua. */
 void mqlua_doc_add_strings(lua_State *L, mqlua_doc *doc, const char *key, int first, int last)
 {
     luaL_checkstack(L, 8, "too deep");
     lua_pushstring(L, key);
-    int name = lua_gettop(L);
-    push_list(L, doc, name);
-    for (int i = first; i <= last; i++) {
-        size_t size;
-        const char *text = lua_tolstring(L, i, &size);
-        if (lua_isnil(L, -1) && mqlua_merge_append(L, &doc->merge, doc->root, key, text, size))
-            continue;
-        if (lua_isnil(L, -1))
-            mqlua_doc_push_value(L, doc, name);
-        if (!lua_istable(L, -1))
-            luaL_error(L, "%s.%s is not an array", doc->hooks->name, key);
-        doc->handed = true;
-        add_to_list(L, lua_gettop(L), i);
-    }
+    int name = lua_gettop(L), i = first;
+    bool in_lua = mqlua_doc_push_cached(L, doc, name);
+    lua_settop(L, name);
+    while (!in_lua && i <= last && mqlua_merge_append(L, &doc->merge, doc->root, key, i))
+        i++;
+    if (i <= last)
+        push_list(L, doc, name);
+    for (; i <= last; i++)
+        add_to_list(L, name + 1, i);
     lua_settop(L, name - 1);
 }
 

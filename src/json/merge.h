@@ -50,16 +50,20 @@ void mqlua_merge_member(lua_State *L, mqlua_merge *merge, void *object, const ch
 /* Adds the removal of the member, if there is such a member. Raises for lack of memory. */
 void mqlua_merge_remove(lua_State *L, mqlua_merge *merge, void *object, const char *key);
 
+/* Whether the value at index (a table is looked through) may be staged or appended. What is staged takes
+ * memory of the host's library, which no cap of a script counts, and each look-up goes through all of it:
+ * so it is little, and the rest waits in Lua. Raises on lack of stack. */
+bool mqlua_merge_takes(lua_State *L, const mqlua_merge *merge, int index);
+
 /* Adds what makes the member key of object the Lua value at index (nil: removed), in place of what was added
  * for it before. When it raises, that is as it was. A table takes the place of the old value as a whole. */
 void mqlua_merge_stage(lua_State *L, mqlua_merge *merge, void *object, const char *key, int index,
                        const mqlua_path *path);
 
-/* Adds text to the array under the member key of object, unless it is in it; where there is no such member,
- * to a new one. False: there is another value, or an array that cannot be taken back. Raises for lack of
- * memory. */
-bool mqlua_merge_append(lua_State *L, mqlua_merge *merge, void *object, const char *key, const char *text,
-                        size_t size);
+/* Adds the string at index to the array under the member key of object, unless it is in it; where there is no
+ * such member, to a new one. False: there is another value, or an array that cannot be taken back, or
+ * mqlua_merge_takes does not take it. Raises for lack of memory. */
+bool mqlua_merge_append(lua_State *L, mqlua_merge *merge, void *object, const char *key, int index);
 
 /* Appends to the value on top of the stack, made of node, what was added to node if it is an array. Raises.
  */

@@ -8,6 +8,37 @@
 #include <string.h>
 #include <lauxlib.h>
 
+/* Steps, or elements of an array, and what one of them may take: bytes, about. */
+enum { STEPS_MAX = 32, STEP_SIZE = 4096, NODE_SIZE = 32 };
+
+/* Takes what the value at index needs from left. */
+static bool fits(lua_State *L, int index, size_t *left)
+{
+    size_t size = NODE_SIZE + (lua_type(L, index) == LUA_TSTRING ? lua_objlen(L, index) : 0);
+    if (size > *left || lua_type(L, index) == LUA_TUSERDATA)
+        return false;
+    *left -= size;
+    if (!lua_istable(L, index))
+        return true;
+    luaL_checkstack(L, 4, "too deep");
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        int value = lua_gettop(L);
+        if (!fits(L, value - 1, left) || !fits(L, value, left)) {
+            lua_settop(L, value - 2);
+            return false;
+        }
+        lua_pop(L, 1);
+    }
+    return true;
+}
+
+bool mqlua_merge_takes(lua_State *L, const mqlua_merge *merge, int index)
+{
+    size_t left = STEP_SIZE;
+    return merge->count < STEPS_MAX && fits(L, index, &left);
+}
+
 /* The member is, or will be, there with this very value. */
 static bool is_there(lua_State *L, void *node, const mqlua_merge *merge, int index, const mqlua_path *path)
 {
@@ -115,9 +146,12 @@ static void add_to_staged(lua_State *L, const mqlua_tree *tree, void *array, con
     check_made(L, NULL);
 }
 
-bool mqlua_merge_append(lua_State *L, mqlua_merge *merge, void *object, const char *key, const char *text,
-                        size_t size)
+bool mqlua_merge_append(lua_State *L, mqlua_merge *merge, void *object, const char *key, int index)
 {
+    if (!mqlua_merge_takes(L, merge, index))
+        return false;
+    size_t size;
+    const char *text = lua_tolstring(L, index, &size);
     const mqlua_tree *tree = merge->tree;
     mqlua_merge_step *step = mqlua_merge_find(merge, object, key);
     void *node = NULL, *of_tree = NULL;
@@ -129,7 +163,8 @@ bool mqlua_merge_append(lua_State *L, mqlua_merge *merge, void *object, const ch
         add_to_staged(L, tree, merge->draft, text, size);
         take_draft(L, merge, step, there ? MQLUA_MERGE_SET_KEY : MQLUA_MERGE_ADD_KEY,
                    &(mqlua_place){object, key, 0});
-    } else if (tree->type(tree, node) != MQLUA_TREE_ARRAY || (!step && !tree->array_cut)) {
+    } else if (tree->type(tree, node) != MQLUA_TREE_ARRAY || (!step && !tree->array_cut) ||
+               (step && tree->array_size(tree, node) >= STEPS_MAX)) {
         return false;
     } else if (step) {
         add_to_staged(L, tree, node, text, size);

@@ -36,7 +36,7 @@ bool mqlua_coroutine_make(mqlua_vm *vm, lua_State **co, int *ref)
  * way down passes it on to the scheduler and the answer back up. */
 
 static const char coroutine_source[] =
-    "local park, resume, yield, create, is_task, error, raw_pcall, raw_xpcall, guard, caught = ...\n"
+    "local park, resume, yield, create, running, is_task, error, raw_pcall, raw_xpcall, guard, caught = ...\n"
     "local waiting = setmetatable({}, {__mode = 'k'})\n"
     "local function pass(co, ok, tag, ...)\n"
     "  if ok and tag == park then\n"
@@ -64,6 +64,12 @@ static const char coroutine_source[] =
     "    if waiting[co] then error('cannot resume a coroutine that waits', 2) end\n"
     "    return unwrap(leave(co, pass(co, resume(co, ...))))\n"
     "  end\n"
+    "end\n"
+    /* The only way to that of a task, which the scheduler alone resumes, for this task and those after it. */
+    "function coroutine.running()\n"
+    "  local co = running()\n"
+    "  if is_task() then waiting[co] = true end\n"
+    "  return co\n"
     "end\n"
     "function coroutine.yield(...)\n"
     "  if is_task() then error('attempt to yield from outside a coroutine (to wait, use mq.sleep)', 2) end\n"
@@ -144,11 +150,12 @@ void mqlua_coroutine_open(lua_State *L)
     push_member(L, "coroutine", "resume");
     push_member(L, "coroutine", "yield");
     push_member(L, "coroutine", "create");
+    push_member(L, "coroutine", "running");
     lua_pushcfunction(L, l_is_task);
     lua_getglobal(L, "error");
     lua_getglobal(L, "pcall");
     lua_getglobal(L, "xpcall");
     lua_pushcfunction(L, l_guard);
     lua_pushcfunction(L, l_caught);
-    lua_call(L, 10, 0);
+    lua_call(L, 11, 0);
 }

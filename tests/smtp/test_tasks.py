@@ -87,6 +87,15 @@ def test_a_waiting_coroutine_cannot_be_resumed(probe):
     assert probe.shown(rcptto=code) == [False, "cannot resume a coroutine that waits"]
 
 
+def test_that_of_a_task_cannot_be_resumed_either(probe):
+    code = """
+    local co = coroutine.running()
+    mq.spawn(function() show(coroutine.resume(co)) show(pcall(coroutine.wrap(function() return coroutine.running() == co end))) end)
+    mq.sleep(0.02)
+    show(coroutine.status(co))"""
+    assert probe.run(rcptto=code).wait_shown(3) == [[False, "cannot resume a coroutine that waits"], [True, False], ["running"]]
+
+
 def test_yield_outside_of_a_coroutine(probe):
     assert "attempt to yield from outside a coroutine" in probe.error(rcptto="raises(coroutine.yield)")
 

@@ -880,6 +880,57 @@ static void test_caught_lack_of_memory(void **state)
     }
 }
 
+static size_t made; /* bytes of the host's library, about */
+
+static void *count_string(const mqlua_tree *tree, const char *data, size_t size)
+{
+    made += size;
+    return original.new_string(tree, data, size);
+}
+
+static void *count_integer(const mqlua_tree *tree, int64_t value)
+{
+    made += 32;
+    return original.new_integer(tree, value);
+}
+
+/* What is staged in the host's memory, which no cap counts, is little, whatever a script assigns. */
+static void check_little(const char *code)
+{
+    fixture f;
+    fixture_start(&f, library, "{\"tags\":[\"a\"],\"n\":null}", NULL, NULL);
+    assert_int_equal(mqlua_vm_setup(f.vm, open_add, &f, NULL), 0);
+    original = *f.tree;
+    f.tree->new_string = count_string;
+    f.tree->new_integer = count_integer;
+    made = 0;
+    fixture_run(&f, code);
+    assert_in_range(made, 0, 140000);
+    fixture_commit(&f);
+    fixture_run(&f, "assert(json.tags[1] == 'a'); if check then check() end");
+    fixture_stop(&f);
+}
+
+static void test_little_is_staged(void **state)
+{
+    check_little("for i = 1, 100 do json['k' .. i] = ('x'):rep(5000) .. i end\n"
+                 "check = function() assert(#json.k1 == 5001 and #json.k100 == 5003) end");
+    check_little("for i = 1, 100 do json['k' .. i] = {x = {{('x'):rep(5000)}}} end\n"
+                 "check = function() assert(#json.k100.x[1][1] == 5000) end");
+    check_little("for i = 1, 100 do json['k' .. i] = {[('x'):rep(5000)] = i} end");
+    check_little("local t = {}; for i = 1, 1000 do t[i] = i end; for i = 1, 100 do json['k' .. i] = t end\n"
+                 "check = function() assert(json.k100[1000] == 1000) end");
+    check_little("for i = 1, 100 do add('tags', ('x'):rep(5000) .. i) end\n"
+                 "check = function() assert(#json.tags == 101) end");
+    check_little("for i = 1, 9000 do add('tags', 'a tag ' .. i) end\n"
+                 "check = function() assert(#json.tags == 9001) end");
+    check_little("for i = 1, 9000 do add('other', 'a tag ' .. i) end\n"
+                 "check = function() assert(#json.other == 9000) end");
+    check_little(
+        "json.n = 5; json.n = nil; add('n', ('x'):rep(5000)); add('n', 'y'); add('m', ('x'):rep(5000))\n"
+        "check = function() assert(json.n[2] == 'y' and #json.n == 2 and #json.m[1] == 5000) end");
+}
+
 /* A collection of garbage at any moment, with values staged. */
 static void test_garbage(void **state)
 {
@@ -930,6 +981,7 @@ int main(void)
         cmocka_unit_test(test_host_memory_fails),
         cmocka_unit_test(test_lua_memory_fails),
         cmocka_unit_test(test_caught_lack_of_memory),
+        cmocka_unit_test(test_little_is_staged),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_ffi_stays_hidden),
     };
