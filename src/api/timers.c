@@ -10,18 +10,25 @@ typedef struct mqlua_clock {
     mqlua_object object;
     mqlua_env *env;
     mqlua_timer timer;
-    mqlua_task *task; /* running */
     double seconds;
     bool repeats, per_process, stopped;
-    int function, anchor;
+    bool running; /* its task */
+    int function;
+    int anchor; /* until it is stopped and its task has ended: nobody else may know it */
     struct mqlua_clock *next, **back; /* env->clocks */
 } mqlua_clock;
 
 static const mqlua_type clock_type;
 
+/* It may be gone afterwards. */
+static void let_go(mqlua_clock *clock)
+{
+    if (clock->stopped && !clock->running)
+        mqlua_refs_drop(clock->env->vm, clock->anchor);
+}
+
 static void clock_stop(mqlua_clock *clock)
 {
-    lua_State *L = mqlua_vm_state(clock->env->vm);
     if (clock->stopped)
         return;
     clock->stopped = true;
@@ -30,8 +37,8 @@ static void clock_stop(mqlua_clock *clock)
     *clock->back = clock->next;
     if (clock->next)
         clock->next->back = clock->back;
-    mqlua_refs_drop(mqlua_vm_of(L), clock->function);
-    mqlua_refs_drop(mqlua_vm_of(L), clock->anchor);
+    mqlua_refs_drop(clock->env->vm, clock->function);
+    let_go(clock);
 }
 
 static void clock_fired(mqlua_timer *timer);
@@ -47,14 +54,14 @@ static void clock_start(mqlua_clock *clock)
 static void clock_ended(mqlua_task *task, const mqlua_end *end, void *ud)
 {
     mqlua_clock *clock = ud;
-    clock->task = NULL;
+    clock->running = false;
     if (end->outcome == MQLUA_FAILED)
         mqlua_report(clock->env,
                      clock->repeats ? "a function of mq.every failed" : "a function of mq.after failed",
                      end->error);
     if (clock->stopped)
-        return;
-    if (clock->repeats && end->outcome != MQLUA_CANCELLED)
+        let_go(clock);
+    else if (clock->repeats && end->outcome != MQLUA_CANCELLED)
         clock_start(clock); /* counted from the end of the last run: runs never overlap */
     else
         clock_stop(clock);
@@ -68,8 +75,8 @@ static int l_no_arguments(lua_State *L)
 static void clock_fired(mqlua_timer *timer)
 {
     mqlua_clock *clock = (mqlua_clock *)((char *)timer - offsetof(mqlua_clock, timer));
-    clock->task =
-        mqlua_task_start(clock->env->vm, clock->function, clock->env->no_arguments, clock_ended, clock);
+    clock->running = true;
+    mqlua_task_start(clock->env->vm, clock->function, clock->env->no_arguments, clock_ended, clock);
 }
 
 static int make_clock(lua_State *L, const char *name, bool repeats)
@@ -126,7 +133,7 @@ static const mqlua_type clock_type = {.name = "timer", .methods = clock_methods}
 void mqlua_timers_start(mqlua_env *env)
 {
     for (mqlua_clock *clock = env->clocks; clock; clock = clock->next)
-        if (!clock->timer.place && !clock->task)
+        if (!clock->timer.place && !clock->running)
             clock_start(clock);
 }
 

@@ -246,6 +246,24 @@ def test_every_and_cancel(probe):
     assert probe.shown(rcptto=code) == [3]
 
 
+@pytest.mark.parametrize("run, cancel", [
+    ("t:cancel() t = nil forget()", ""),
+    ("runs = true mq.sleep(0.05)", "repeat mq.sleep(0.001) until runs t:cancel() t = nil forget()"),
+])
+@pytest.mark.parametrize("kind", ["after", "every"])
+def test_cancelled_while_it_runs(probe, kind, run, cancel):
+    """Its memory is not another timer's before its function has ended."""
+    code = f"""
+    local function forget()
+      collectgarbage() collectgarbage()
+      for i = 1, 50 do mq.after(0.1, function() show('fired') end) end
+    end
+    local t, runs
+    t = mq.{kind}(0.001, function() {run} end)
+    {cancel}"""
+    assert probe.run(rcptto=code).wait_shown(50) == [["fired"]] * 50
+
+
 @pytest.mark.parametrize("scope, count", [("process", 1), ("worker", 3)])
 def test_every_at_load(scope, count):
     policy = f"""
