@@ -45,12 +45,21 @@ static void put_object(lua_State *L, mqlua_doc *doc, const char *key, bool made)
         lua_pop(L, 1); /* a commit sees what was changed in it */
 }
 
+/* Puts the value on top of the stack under key into the table below it. A script may have had that table: no metamethod
+ * of it runs here, where nothing bounds it. */
+static void set_field(lua_State *L, const char *key)
+{
+    lua_pushstring(L, key);
+    lua_insert(L, -2);
+    lua_rawset(L, -3);
+}
+
 /* No bounce, whatever the message asks for. */
 static void silence(lua_State *L, mqlua_doc *doc)
 {
     bool made = get_object(L, doc, "dsn");
     lua_pushliteral(L, "NEVER");
-    lua_setfield(L, -2, "notify");
+    set_field(L, "notify");
     put_object(L, doc, "dsn", made);
 }
 
@@ -59,14 +68,14 @@ static void note(lua_State *L, mqlua_doc *doc, const disposal *d, const char *ve
 {
     lua_createtable(L, 0, 4);
     lua_pushstring(L, verdict);
-    lua_setfield(L, -2, "verdict");
+    set_field(L, "verdict");
     lua_pushstring(L, d->reason);
-    lua_setfield(L, -2, "reason");
+    set_field(L, "reason");
     lua_pushnumber(L, (lua_Number)d->run->state->env.generation);
-    lua_setfield(L, -2, "generation");
+    set_field(L, "generation");
     if (d->recipient) {
         mqlua_doc_get(L, doc, "recipient");
-        lua_setfield(L, -2, "recipient");
+        set_field(L, "recipient");
     }
     mqlua_doc_set(L, doc, "mailerq-lua");
 }
@@ -81,7 +90,7 @@ static void discard(lua_State *L, mqlua_doc *doc, const disposal *d)
     bool made = get_object(L, doc, "queues");
     for (size_t i = 0; i < sizeof queues / sizeof *queues; i++) {
         lua_pushlightuserdata(L, NULL);
-        lua_setfield(L, -2, queues[i]);
+        set_field(L, queues[i]);
     }
     put_object(L, doc, "queues", made);
     note(L, doc, d, "discard");

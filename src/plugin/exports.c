@@ -105,15 +105,15 @@ void mq_context_cleanup(MQ_Context *context)
         end_plugin();
 }
 
-/* A pointer that connects is a new connection: whatever is known under it was closed without our being told.
- */
+/* A pointer that connects, and not because we asked for that again, is a new connection: whatever is known under it
+ * was closed without our being told. */
 bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
 {
     mqlua_worker *worker = wanting(context, MQLUA_IN_CONNECT);
     if (!worker)
         return false;
     mqlua_peer *stale = mqlua_peers_find(&worker->peers, connection);
-    if (stale)
+    if (stale && !mqlua_run_is_again(worker, MQLUA_IN_CONNECT, connection))
         mqlua_peer_close(worker, stale);
     /* That may have been the only reason to look at the event. */
     return worker->wanted & MQLUA_BIT(MQLUA_IN_CONNECT) &&

@@ -358,6 +358,19 @@ static bool take_rerun(mqlua_worker *worker, mqlua_event event, MQ_Connection *h
     return false;
 }
 
+bool mqlua_run_is_again(const mqlua_worker *worker, mqlua_event event, MQ_Connection *host)
+{
+    for (size_t i = 0; i < worker->rerun_count; i++)
+        if (worker->reruns[i].connection == host && worker->reruns[i].event == event)
+            return true;
+    return false;
+}
+
+void mqlua_run_forget(mqlua_worker *worker, MQ_Connection *host)
+{
+    take_rerun(worker, MQLUA_IN_CLOSE, host);
+}
+
 /* MAIL FROM and RCPT TO: what connection.transaction shows, and the text of the address for the handlers. */
 static bool track(mqlua_run *run)
 {

@@ -70,6 +70,12 @@ struct mqlua_run {
 bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
                      const mqlua_arguments *arguments);
 
+/* Whether that event of the connection was asked for with mq.rerun and is still to come. */
+bool mqlua_run_is_again(const mqlua_worker *worker, mqlua_event event, MQ_Connection *host);
+
+/* The connection closed: what its next event should know is of no use any more. */
+void mqlua_run_forget(mqlua_worker *worker, MQ_Connection *host);
+
 /* run_life.c: from here on the worker's end abandons it: the event goes on after the callback. */
 void mqlua_run_list(mqlua_run *run);
 

@@ -104,6 +104,7 @@ void mqlua_peer_close(mqlua_worker *worker, mqlua_peer *peer)
 {
     if (peer->run)
         mqlua_run_abandon(peer->run);
+    mqlua_run_forget(worker, peer->host);
     mqlua_tasks_cancel_jobs(&peer->connection.jobs);
     mqlua_peer_unmap(worker, peer);
     if (peer->state && peer->state->env.registry->wanted & MQLUA_BIT(MQLUA_IN_CLOSE))

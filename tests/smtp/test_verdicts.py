@@ -2,6 +2,7 @@
 """What each verdict does on the wire and to the message, at every event, before and after a wait."""
 
 import base64
+import re
 import shutil
 import time
 
@@ -321,6 +322,42 @@ def test_rerun_works_once(pause, name, tmp_path):
     assert order(tmp_path, TWO % (pause, "mq.rerun()"), name) == (550, 2, 0)
 
 
+@PAUSE
+def test_rerun_at_connect_is_the_same_connection(pause):
+    policy = f"""
+    mq.on("smtp_in_connect", function(connection)
+      local vars = connection.vars
+      vars.n = (vars.n or 0) + 1
+      mq.log.info("<connect %d of %s>", vars.n, connection.id)
+      {pause}
+      if vars.n == 1 then return mq.rerun() end
+    end)
+    mq.on("smtp_in_close", function() mq.log.info("<closed>") end)"""
+    with Host(policy=policy) as host:
+        host.send()
+        host.wait_stderr("<closed>")
+    assert re.findall("<.*>", host.stderr) == ["<connect 1 of 1-1>", "<connect 2 of 1-1>", "<closed>"]
+
+
+def test_reruns_of_clients_that_left_are_forgotten():
+    policy = """
+    mq.on("smtp_in_rcptto", function(connection, address)
+      mq.log.info("<called for %s>", address.localpart)
+      mq.sleep(0.1)
+      mq.log.info("<over>")
+      return mq.rerun()
+    end)"""
+    with Host(policy=policy, knobs={"disconnect": "close-after-handback"}) as host:
+        for _ in range(70):
+            with host.client() as client:
+                client.greet()
+                client.expect("MAIL FROM:<a@example.org>", 250)
+                client.send("RCPT TO:<left@example.com>\r\n")
+        host.wait_stderr("<over>", 70)
+        host.send(recipients=["stayed@example.com"])
+        assert host.stderr.count("<called for stayed>") == 2
+
+
 @pytest.mark.parametrize("hand_back", ["inline", "deferred"])
 def test_rerun_then_something_else(hand_back, tmp_path):
     policy = """
@@ -406,6 +443,20 @@ def test_discard_keeps_the_results_queue(probe):
     [message] = wait_until(lambda: trial.published, "the message")
     assert message["queues"]["results"] == "audit" and message["queues"]["failure"] is None
     assert message["dsn"] == {"envelope": "a@b.c", "notify": "NEVER"}
+
+
+@pytest.mark.parametrize("code", ["error('no')", "while true do end"])
+def test_discard_calls_nothing_of_the_policy(code):
+    policy = f"""
+    mq.on("smtp_in_message", function(connection, message)
+      message.json.queues = {{results = "r"}}
+      setmetatable(message.json.queues, {{__newindex = function() {code} end}})
+      return mq.discard("spam")
+    end)"""
+    with Host(policy=policy, settings=SETTINGS) as host:
+        host.send()
+        [message] = host.inbox(1)
+    assert message["queues"] == {"results": "r", "success": None, "failure": None, "retry": None, "dsn": None}
 
 
 def test_discard_needs_the_setting():
