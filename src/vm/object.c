@@ -133,15 +133,24 @@ static int l_no_method(lua_State *L)
     return no_such_field(L, a->type, key ? key : "?");
 }
 
+static bool is_method(lua_State *L, int key)
+{
+    lua_pushvalue(L, key);
+    lua_rawget(L, lua_upvalueindex(2));
+    bool is = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    return is;
+}
+
 static int l_newindex(lua_State *L)
 {
     const access *a = lua_touserdata(L, lua_upvalueindex(1));
     mqlua_object *object = self(L, a);
     const char *key = luaL_checkstring(L, 2);
     const mqlua_field *field = find_field(a, key);
-    if (!field)
+    if (!field && !is_method(L, 2))
         return no_such_field(L, a->type, key);
-    if (!field->set)
+    if (!field || !field->set)
         return luaL_error(L, "%s.%s cannot be assigned", a->type->name, key);
     lua_remove(L, 2);
     return field->set(L, object);

@@ -42,6 +42,7 @@ def test_unknown_field_names_the_nearest(probe):
 def test_fields_cannot_be_assigned(probe):
     assert "remote_ip" in probe.error(rcptto="raises(function() connection.remote_ip = '::1' end)")
     assert "nothing" in probe.error(rcptto="raises(function() connection.nothing = 1 end)")
+    assert probe.error(rcptto="raises(function() connection.spawn = 1 end)") == "connection.spawn cannot be assigned"
 
 
 def test_is_secure_after_starttls(probe):
