@@ -75,6 +75,13 @@ static const char coroutine_source[] =
     "  if is_task() then error('attempt to yield from outside a coroutine (to wait, use mq.sleep)', 2) end\n"
     "  return yield(...)\n"
     "end\n"
+    /* That of the coroutine would stay in it for the next tasks. */
+    "local setfenv, tonumber = setfenv, tonumber\n"
+    "function _G.setfenv(f, ...)\n"
+    "  local level = tonumber(f)\n"
+    "  if level and level < 1 then error('only functions can be given another environment', 2) end\n"
+    "  return setfenv(f, ...)\n" /* a tail call: level 1 is still who called */
+    "end\n"
     "local function finish(ok, ...)\n"
     "  if ok then return ok, ... end\n"
     "  caught()\n"

@@ -96,6 +96,20 @@ def test_that_of_a_task_cannot_be_resumed_either(probe):
     assert probe.run(rcptto=code).wait_shown(3) == [[False, "cannot resume a coroutine that waits"], [True, False], ["running"]]
 
 
+@pytest.mark.parametrize("level", ["0", "'0'", "0.5"])
+def test_environment_of_a_task_cannot_be_changed(probe, level):
+    assert probe.error(rcptto=f"raises(function() setfenv({level}, {{}}) end)") == "only functions can be given another environment"
+
+
+def test_environment_of_a_function_can_be_changed(probe):
+    code = """
+    local function f() return x end
+    setfenv(f, {x = 1})
+    local function g() setfenv(1, {x = 2}) return x end
+    show(f(), g())"""
+    assert probe.shown(rcptto=code) == [1, 2]
+
+
 def test_yield_outside_of_a_coroutine(probe):
     assert "attempt to yield from outside a coroutine" in probe.error(rcptto="raises(coroutine.yield)")
 
