@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Blocks of the provision, which are not malloc's. The source is part of this program, so that it asks the
+ * function below for memory. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+static bool failing;
+
+static void *try_realloc(void *old, size_t size)
+{
+    return failing ? NULL : realloc(old, size);
+}
+
+#define realloc try_realloc
+#include "vm/vm.c"
+#undef realloc
+
+static void *of_provision(mqlua_vm *vm, size_t size)
+{
+    mqlua_blocks_free(&vm->blocks);
+    assert_true(mqlua_vm_provide(vm));
+    failing = true;
+    void *block = allocate(vm, NULL, 0, size);
+    failing = false;
+    mqlua_vm_provided(vm);
+    assert_true(is_provision(vm, block));
+    return block;
+}
+
+/* They are neither given to malloc nor kept for others, and what grows or shrinks leaves the provision. */
+static void left_alone(void **state)
+{
+    mqlua_vm *vm = mqlua_vm_new(&(mqlua_vm_limits){0});
+    assert_non_null(vm);
+    size_t used = mqlua_vm_memory(vm);
+    allocate(vm, of_provision(vm, 40), 40, 0);
+    void *next = allocate(vm, NULL, 0, 40);
+    assert_false(is_provision(vm, next));
+    memset(next, 'x', 40);
+    allocate(vm, next, 40, 0);
+    for (size_t size = 24; size <= 600; size += 16) {
+        void *block = of_provision(vm, 40);
+        memset(block, 'y', 40);
+        char *moved = allocate(vm, block, 40, size);
+        assert_false(is_provision(vm, moved));
+        assert_true(moved[0] == 'y' && moved[23] == 'y');
+        allocate(vm, moved, size, 0);
+    }
+    assert_int_equal(mqlua_vm_memory(vm), used);
+    mqlua_vm_free(vm);
+}
+
+/* With no memory at all a block that shrinks or stays in its class stays where it is. */
+static void without_memory(void **state)
+{
+    mqlua_vm *vm = mqlua_vm_new(&(mqlua_vm_limits){0});
+    assert_non_null(vm);
+    mqlua_blocks_free(&vm->blocks);
+    size_t used = mqlua_vm_memory(vm);
+    void *block = allocate(vm, NULL, 0, 200);
+    failing = true;
+    assert_ptr_equal(allocate(vm, block, 200, 100), block);
+    assert_null(allocate(vm, block, 100, 300));
+    assert_int_equal(mqlua_vm_memory(vm), used + 100);
+    failing = false;
+    allocate(vm, block, 100, 0);
+    assert_int_equal(mqlua_vm_memory(vm), used);
+    mqlua_vm_free(vm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(left_alone), cmocka_unit_test(without_memory)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
