@@ -213,6 +213,17 @@ def test_a_task_that_cancels_itself(probe):
     assert probe.shown(rcptto=code) == [False]
 
 
+def test_a_task_that_cancelled_itself_and_returned_leaves_nothing_behind(probe):
+    """The next one has its coroutine."""
+    code = """
+    local t
+    t = mq.spawn(function() t:cancel() return 'returned' end)
+    local first = mq.wait{t}[1]
+    local second = mq.wait{mq.spawn(function() mq.sleep(0.001) return 'waited' end)}[1]
+    show(first.value, second.value)"""
+    assert probe.shown(rcptto=code) == ["returned", "waited"]
+
+
 def test_handler_goes_on_without_its_task(probe):
     assert probe.run(rcptto="mq.spawn(function() mq.sleep(60) end) return mq.done()").codes[-1] == 221
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Blocks of the provision, which are not malloc's. The source is part of this program, so that it asks the
- * function below for memory. */
+/* The allocator of a vm, in what scripts cannot bring about. Its source is part of this program, so that it
+ * asks the function below for memory. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +35,8 @@ static void *of_provision(mqlua_vm *vm, size_t size)
     return block;
 }
 
-/* They are neither given to malloc nor kept for others, and what grows or shrinks leaves the provision. */
+/* Blocks of the provision are neither given to malloc nor kept for others, and what grows or shrinks leaves
+ * the provision. */
 static void left_alone(void **state)
 {
     mqlua_vm *vm = mqlua_vm_new(&(mqlua_vm_limits){0});
@@ -76,8 +77,29 @@ static void without_memory(void **state)
     mqlua_vm_free(vm);
 }
 
+/* Also a block that is kept counts, and when a collection is not due. */
+static void at_the_cap(void **state)
+{
+    mqlua_vm *vm = mqlua_vm_new(&(mqlua_vm_limits){.memory = (size_t)1 << 20});
+    assert_non_null(vm);
+    void *block = allocate(vm, NULL, 0, 40), *other = allocate(vm, NULL, 0, 40);
+    allocate(vm, other, 40, 0);
+    vm->limits.memory = vm->used + 39;
+    vm->pace = vm->used + 100;
+    mqlua_vm_enter(vm);
+    assert_null(allocate(vm, NULL, 0, 40));
+    vm->pace = vm->used + 100;
+    other = allocate(vm, NULL, 0, 39);
+    assert_non_null(other);
+    mqlua_vm_leave(vm);
+    allocate(vm, other, 39, 0);
+    allocate(vm, block, 40, 0);
+    mqlua_vm_free(vm);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(left_alone), cmocka_unit_test(without_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(left_alone), cmocka_unit_test(without_memory),
+                                       cmocka_unit_test(at_the_cap)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
