@@ -79,16 +79,27 @@ static void clock_fired(mqlua_timer *timer)
     mqlua_task_start(clock->env->vm, clock->function, clock->env->no_arguments, clock_ended, clock);
 }
 
+static bool is_per_process(lua_State *L, int options)
+{
+    static const char *const scopes[] = {"worker", "process", NULL};
+    if (!lua_istable(L, options))
+        return false;
+    lua_getfield(L, options, "scope");
+    return luaL_checkoption(L, lua_gettop(L), "worker", scopes) == 1;
+}
+
 static int make_clock(lua_State *L, const char *name, bool repeats)
 {
     double seconds = mqlua_tasks_check_seconds(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    bool per_process = repeats && is_per_process(L, 3);
     mqlua_env *env = mqlua_tasks_check_loop(L, name);
     env->outlives = true;
     mqlua_clock *clock = mqlua_object_push(L, &clock_type, sizeof *clock, NULL);
     clock->env = env;
     clock->seconds = seconds;
     clock->repeats = repeats;
+    clock->per_process = per_process;
     lua_pushvalue(L, 2);
     clock->function = mqlua_refs_add(L);
     lua_pushvalue(L, -1);
@@ -98,12 +109,6 @@ static int make_clock(lua_State *L, const char *name, bool repeats)
     if (clock->next)
         clock->next->back = &clock->next;
     env->clocks = clock;
-    if (repeats && lua_istable(L, 3)) {
-        static const char *const scopes[] = {"worker", "process", NULL};
-        lua_getfield(L, 3, "scope");
-        clock->per_process = luaL_checkoption(L, lua_gettop(L), "worker", scopes) == 1;
-        lua_pop(L, 1);
-    }
     if (env->phase == MQLUA_SERVING)
         clock_start(clock);
     return 1;

@@ -303,6 +303,15 @@ def test_every_at_load(scope, count):
     assert (ticks < 70) or scope == "worker", workers
 
 
+def test_every_with_a_wrong_scope_never_runs():
+    policy = """
+    assert(not pcall(mq.every, 0.001, function() mq.log.info("<must not happen>") end, {scope = "x"}))
+    mq.after(0.1, function() mq.log.info("<end>") end)"""
+    with Host(policy=policy) as host:
+        host.wait_stderr("<end>")
+    assert "must not happen" not in host.stderr
+
+
 # ---- connection:spawn ----
 
 def test_connection_spawn_outlives_the_event(probe):
