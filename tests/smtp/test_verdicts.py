@@ -349,12 +349,12 @@ def test_reruns_of_clients_that_left_are_forgotten():
       return mq.rerun()
     end)"""
     with Host(policy=policy, knobs={"disconnect": "close-after-handback"}) as host:
-        for _ in range(70):
+        for _ in range(140):  # more than 64 in each worker
             with host.client() as client:
                 client.greet()
                 client.expect("MAIL FROM:<a@example.org>", 250)
                 client.send("RCPT TO:<left@example.com>\r\n")
-        host.wait_stderr("<over>", 70)
+        host.wait_stderr("<over>", 140)
         host.send(recipients=["stayed@example.com"])
         assert host.stderr.count("<called for stayed>") == 2
 
