@@ -389,7 +389,7 @@ mqlua_watcher *mqlua_watcher_new(const char *entry, double quiet, double poll)
     if (!w || !slash)
         goto fail;
     w->inotify = -1;
-    w->quiet = quiet;
+    w->quiet = quiet > RACY ? quiet : RACY; /* or what was read would have to be read again */
     w->poll = poll;
     w->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->folder = strndup(entry, slash == entry ? 1 : (size_t)(slash - entry));

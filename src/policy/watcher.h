@@ -19,9 +19,9 @@ typedef enum mqlua_watched {
     MQLUA_WATCHED_BUSY,    /* it changed, but has not come to rest for a long time; told once per change */
 } mqlua_watched;
 
-/* entry: absolute path of the policy's entry file. quiet: seconds without change before a change counts.
- * poll: seconds between two looks where nothing is reported; 0: never. NULL when memory or descriptors are
- * out. */
+/* entry: absolute path of the policy's entry file. quiet: seconds without change before a change counts,
+ * at least 0.1. poll: seconds between two looks where nothing is reported; 0: never. NULL when memory or
+ * descriptors are out. */
 mqlua_watcher *mqlua_watcher_new(const char *entry, double quiet, double poll);
 void mqlua_watcher_free(mqlua_watcher *watcher);
 

@@ -521,6 +521,18 @@ def test_a_broken_change_leaves_everything_as_it_was(policy, kind):
         assert host.stderr.count("reload refused") == 1
 
 
+def test_a_broken_change_is_told_once(policy):
+    with run(policy, {"reload": {"quiet": 0, "poll": 0.05}}) as host:
+        policy.save("error('boom')")
+        refused(host)
+        policy.save(tag(1))
+        host.wait_stderr("the policy's files are again what generation 1")
+        policy.save("error('boom again')")
+        refused(host, 2)
+        time.sleep(0.3)  # looks every 50 ms
+        assert host.stderr.count("reload refused") == 2
+
+
 def test_taking_a_broken_change_back(policy):
     with run(policy) as host:
         policy.save("x x")
