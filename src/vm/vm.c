@@ -342,6 +342,9 @@ static char *error_text(const mqlua_vm *vm, int status, bool expired)
         mqlua_vm_spent_text(vm, spent);
         return strdup(spent);
     }
+    char *text;
+    if (status == LUA_ERRMEM && vm->limits.memory) /* there was none for Lua to say so */
+        return asprintf(&text, MEMORY_TEXT, (int)(vm->limits.memory / 1024)) < 0 ? NULL : text;
     return strdup(lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "not enough memory");
 }
 

@@ -97,9 +97,36 @@ static void at_the_cap(void **state)
     mqlua_vm_free(vm);
 }
 
+static int fill(lua_State *L)
+{
+    if (luaL_loadstring(L, lua_touserdata(L, 1)))
+        lua_error(L);
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+/* However little is left at the end, and whether or not it is enough for Lua to say so: the error names the
+ * cap. */
+static void told_at_the_cap(void **state)
+{
+    for (int odd = 0; odd < 40; odd++) {
+        char code[120], *error = NULL;
+        snprintf(code, sizeof code, "local s, t = ('x'):rep(%d), {} for i = 1, 1e9 do t[i] = {} end",
+                 1 + 16 * odd);
+        mqlua_vm *vm = mqlua_vm_new(&(mqlua_vm_limits){.memory = 1000 * 1024});
+        assert_non_null(vm);
+        assert_int_not_equal(mqlua_vm_call(vm, fill, code, &error), 0);
+        assert_non_null(error);
+        if (!strstr(error, "not enough memory (the cap is 1000 KB)"))
+            fail_msg("%d: %s", odd, error);
+        free(error);
+        mqlua_vm_free(vm);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(left_alone), cmocka_unit_test(without_memory),
-                                       cmocka_unit_test(at_the_cap)};
+                                       cmocka_unit_test(at_the_cap), cmocka_unit_test(told_at_the_cap)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
