@@ -6,6 +6,7 @@
 
 #include "plugin/run.h"
 #include "api/report.h"
+#include "json/value.h"
 #include <stdlib.h>
 
 typedef struct disposal {
@@ -26,11 +27,19 @@ static void remove_key(lua_State *L, mqlua_doc *doc, const char *key)
     mqlua_doc_set(L, doc, key);
 }
 
-/* Pushes the object that is under key. True: a new one, which is not under it yet. */
+/* An array, which can have no named members: one with elements, or empty and marked as one. */
+static bool is_array(lua_State *L, int index)
+{
+    mqlua_path root = {.key = "json"};
+    size_t count;
+    return lua_objlen(L, index) || mqlua_value_table(L, index, &root, &count) == MQLUA_TREE_ARRAY;
+}
+
+/* Pushes the object that is under key. True: a new one, which is not under it yet; what else was there goes. */
 static bool get_object(lua_State *L, mqlua_doc *doc, const char *key)
 {
     mqlua_doc_get(L, doc, key);
-    if (lua_istable(L, -1))
+    if (lua_istable(L, -1) && !is_array(L, lua_gettop(L)))
         return false;
     lua_pop(L, 1);
     lua_createtable(L, 0, 4);

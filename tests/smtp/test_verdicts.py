@@ -460,6 +460,15 @@ def test_discard_calls_nothing_of_the_policy(code):
     assert message["queues"] == {"results": "r", "success": None, "failure": None, "retry": None, "dsn": None}
 
 
+@pytest.mark.parametrize("array", ["mq.array({})", "mq.array({'x'})"])
+def test_discard_puts_an_object_in_place_of_an_array(probe, array):
+    trial = probe.run(message="local json = message.json json.dsn = mq.array({}) json.queues = mq.array({}) "
+                              f"for i, v in ipairs({array}) do json.dsn[i] = v json.queues[i] = v end return mq.discard('spam')")
+    [message] = wait_until(lambda: trial.published, "the message")
+    assert message["maxdelivertime"] < "2001" and message["dsn"] == {"notify": "NEVER"}
+    assert message["queues"] == dict.fromkeys(("success", "failure", "retry", "dsn"))
+
+
 def test_discard_needs_the_setting():
     policy = 'mq.on("smtp_in_message", function() return mq.discard("x") end)\nlocal d = mq.discard("x")\n'
     host = Host(policy=policy, start=False)
