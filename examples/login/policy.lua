@@ -2,7 +2,7 @@
 
 local lockout = require("lockout")
 
-local LOCK_FAILURES = 5  -- wrong passwords of one login from one address ...
+local LOCK_FAILURES = 5 -- wrong passwords of one login from one address ...
 local LOCK_SECONDS = 900 -- ... within so long lock it out
 
 local users = mq.map("users.txt") -- login, blanks, hash

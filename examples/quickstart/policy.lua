@@ -64,7 +64,14 @@ mq.on("smtp_in_message", function(connection, message)
     message:expire(4 * 3600) -- seconds from now
     json.pool = "bulk"
   end
-  say("message", "to %s: tag %s, bytes: %d, pieces: %d", message.recipient, json.tags[1], vars.bytes, vars.pieces)
+  say(
+    "message",
+    "to %s: tag %s, bytes: %d, pieces: %d",
+    message.recipient,
+    json.tags[1],
+    vars.bytes,
+    vars.pieces
+  )
 end)
 
 mq.on("smtp_in_close", function(connection)

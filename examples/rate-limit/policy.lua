@@ -1,8 +1,8 @@
 -- Limits what one connection may do: messages a minute, recipients of a message, and bytes in all.
 
-local MESSAGES = 30       -- a minute, on average ...
-local BURST = 10          -- ... and so many at once
-local RECIPIENTS = 50     -- of one message
+local MESSAGES = 30 -- a minute, on average ...
+local BURST = 10 -- ... and so many at once
+local RECIPIENTS = 50 -- of one message
 local BYTES = 100 * 2 ^ 20 -- of one connection
 
 local trusted = mq.cidr({ "10.0.0.0/8", "127.5.0.0/16" })

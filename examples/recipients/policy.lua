@@ -1,10 +1,12 @@
 -- Takes mail only for mailboxes that exist, and refuses to relay for strangers.
 
-local domains = mq.set("domains.txt")     -- the domains that end here
+local domains = mq.set("domains.txt") -- the domains that end here
 local mailboxes = mq.set("mailboxes.txt") -- one address a line; @example.com alone takes everything of that domain
 
 -- Should this policy ever fail, mail waits at its sender: nothing bounces and nothing unknown comes in.
-mq.configure({ on_error = { smtp_in_rcptto = mq.tempfail(451, "4.3.0", "Temporary problem, please try again") } })
+mq.configure({
+  on_error = { smtp_in_rcptto = mq.tempfail(451, "4.3.0", "Temporary problem, please try again") },
+})
 
 -- "jane+shop@example.com" is delivered to "jane@example.com".
 local function without_tag(address)

@@ -3,10 +3,10 @@
 
 local mailboxes = mq.set("mailboxes.txt")
 
-local FREE = 2     -- so many unknown recipients in one connection cost nothing
-local STEP = 0.5   -- seconds for the next, doubled each time ...
+local FREE = 2 -- so many unknown recipients in one connection cost nothing
+local STEP = 0.5 -- seconds for the next, doubled each time ...
 local LONGEST = 20 -- ... up to this
-local MOST = 10    -- unknown recipients, then the client is sent away
+local MOST = 10 -- unknown recipients, then the client is sent away
 
 -- How long a handler may wait in all; the usual 5 seconds are too short for this policy.
 mq.configure({ deadline = { incoming = LONGEST + 5 } })

@@ -10,13 +10,15 @@ end
 
 -- Replaces {{name}} by the value of that name: the message's own, else ours.
 local function fill(template, values, ours)
-  return (template:gsub("{{([%w_]+)}}", function(name)
-    local value = values[name] or ours[name]
-    if type(value) ~= "string" and type(value) ~= "number" then
-      error("there is no value for '" .. name .. "'")
-    end
-    return clean(value)
-  end))
+  return (
+    template:gsub("{{([%w_]+)}}", function(name)
+      local value = values[name] or ours[name]
+      if type(value) ~= "string" and type(value) ~= "number" then
+        error("there is no value for '" .. name .. "'")
+      end
+      return clean(value)
+    end)
+  )
 end
 
 mq.on("smtp_out_data", function(connection, message)

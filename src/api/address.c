@@ -133,7 +133,7 @@ static int l_tostring(lua_State *L)
 }
 
 static const mqlua_field fields[] = {
-    {"email", get_email, NULL},     {"localpart", get_localpart, NULL},         {"domain", get_domain, NULL},
+    {"email", get_email, NULL},     {"localpart", get_localpart, NULL},       {"domain", get_domain, NULL},
     {"is_null", get_is_null, NULL}, {"is_local", get_is_local, set_is_local}, {NULL, NULL, NULL},
 };
 

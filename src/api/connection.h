@@ -37,11 +37,11 @@ typedef struct mqlua_connection {
     mqlua_env *env;      /* of the generation that it is pinned to */
     bool outgoing, fresh, condemned, seen;
     bool secure, authenticated;
-    unsigned worker;          /* its number, */
+    unsigned worker;           /* its number, */
     unsigned long long number; /* and that of the connection there: together the id */
-    char *login; /* the one accepted last; malloc'ed */
+    char *login;               /* the one accepted last; malloc'ed */
     mqlua_endpoint remote, local;
-    bool proxied; /* the peer is one of host.proxies */
+    bool proxied;     /* the peer is one of host.proxies */
     int object, vars; /* registry references in env->vm, or LUA_NOREF */
     mqlua_transaction transaction;
     struct mqlua_spawned *jobs; /* connection:spawn */
@@ -50,7 +50,8 @@ typedef struct mqlua_connection {
 /* A zeroed struct becomes a connection of env. */
 void mqlua_connection_init(mqlua_connection *connection, mqlua_env *env, MQ_Connection *host, bool outgoing);
 
-/* The end: every object of it is dead from here on; frees what it holds, but not the struct. Not from inside Lua. */
+/* The end: every object of it is dead from here on; frees what it holds, but not the struct. Not from inside
+ * Lua. */
 void mqlua_connection_end(mqlua_connection *connection);
 
 /* Lets go of what the state of env has of it: before env ends, or is another one. Not from inside Lua. */

@@ -14,11 +14,11 @@
 #include "vm/task.h"
 #include "vm/vm.h"
 
-typedef struct mqlua_metrics mqlua_metrics; /* api/metrics.h: process-wide */
-typedef struct mqlua_threads mqlua_threads; /* api/threads.h: process-wide helper threads */
+typedef struct mqlua_metrics mqlua_metrics;   /* api/metrics.h: process-wide */
+typedef struct mqlua_threads mqlua_threads;   /* api/threads.h: process-wide helper threads */
 typedef struct mqlua_registry mqlua_registry; /* api/on.h: the handlers of this vm */
-typedef struct mqlua_tree mqlua_tree;       /* json/tree.h */
-typedef struct mqlua_made mqlua_made;       /* api/verdict.h */
+typedef struct mqlua_tree mqlua_tree;         /* json/tree.h */
+typedef struct mqlua_made mqlua_made;         /* api/verdict.h */
 
 typedef enum mqlua_phase {
     MQLUA_LOADING,  /* the policy's files run: mq.on and mq.configure are open, waiting raises */
@@ -32,26 +32,26 @@ typedef struct mqlua_env {
     const mqlua_symbols *symbols; /* NULL in mqlua check */
     const mqlua_settings *settings;
     mqlua_bundle *bundle;
-    mqlua_loop *loop;             /* NULL: there is no loop here, nothing can wait */
+    mqlua_loop *loop;                 /* NULL: there is no loop here, nothing can wait */
     const struct mqlua_cidr *proxies; /* host.proxies; NULL: none */
     mqlua_metrics *metrics;
     mqlua_threads *threads;
     mqlua_registry *registry;
-    const mqlua_tree *tree;       /* NULL: the host's JSON cannot be read */
+    const mqlua_tree *tree; /* NULL: the host's JSON cannot be read */
     mqlua_phase phase;
     uint64_t generation;
-    mqlua_made *made;             /* verdicts made in the running handler; NULL: not watched */
-    bool first_worker;            /* timers with {scope = "process"} run here */
-    struct mqlua_clock *clocks;   /* api/timers.c: of mq.after and mq.every */
-    int no_arguments;             /* registry: a function that pushes nothing, for mqlua_task_start */
-    mqlua_log_limit report_limit; /* api/report.c */
-    struct mqlua_series *errors;  /* api/report.c: the counter of failures */
-    const atomic_bool *stop;      /* NULL, or: true ends whatever runs while the policy loads */
+    mqlua_made *made;                  /* verdicts made in the running handler; NULL: not watched */
+    bool first_worker;                 /* timers with {scope = "process"} run here */
+    struct mqlua_clock *clocks;        /* api/timers.c: of mq.after and mq.every */
+    int no_arguments;                  /* registry: a function that pushes nothing, for mqlua_task_start */
+    mqlua_log_limit report_limit;      /* api/report.c */
+    struct mqlua_series *errors;       /* api/report.c: the counter of failures */
+    const atomic_bool *stop;           /* NULL, or: true ends whatever runs while the policy loads */
     const struct mqlua_parcel *parcel; /* api/move.h: what the state before hands on; while loading */
-    bool drop_told;               /* api/move.c: that a value was left behind */
-    bool outlives;                /* set when a task or timer was made that can run after the event of now */
-    int arguments;                /* registry: pushes the arguments of a handler (plugin/arguments.c) */
-    void *worker;                 /* plugin/worker.h */
+    bool drop_told;                    /* api/move.c: that a value was left behind */
+    bool outlives; /* set when a task or timer was made that can run after the event of now */
+    int arguments; /* registry: pushes the arguments of a handler (plugin/arguments.c) */
+    void *worker;  /* plugin/worker.h */
 } mqlua_env;
 
 static inline mqlua_env *mqlua_env_of(lua_State *L)

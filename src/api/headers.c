@@ -26,7 +26,8 @@ static bool is_empty_line(const char *at, const char *end)
     return at == end || *at == '\n' || (*at == '\r' && (at + 1 == end || at[1] == '\n'));
 }
 
-/* The field at *at, which moves behind it; false at the end of the header. A line without a colon is skipped. */
+/* The field at *at, which moves behind it; false at the end of the header. A line without a colon is skipped.
+ */
 static bool next_field(const char **at, const char *end, field *f)
 {
     while (!is_empty_line(*at, end)) {
@@ -127,7 +128,8 @@ static void push_crlf(lua_State *L, const char *bytes, size_t size)
         size_t line = lf ? (size_t)(lf - at) : (size_t)(end - at);
         luaL_addlstring(&buffer, at, line);
         if (lf)
-            luaL_addlstring(&buffer, line && at[line - 1] == '\r' ? "\n" : "\r\n", line && at[line - 1] == '\r' ? 1 : 2);
+            luaL_addlstring(&buffer, line && at[line - 1] == '\r' ? "\n" : "\r\n",
+                            line && at[line - 1] == '\r' ? 1 : 2);
         at += line + (lf != NULL);
     }
     luaL_pushresult(&buffer);

@@ -377,7 +377,8 @@ static const mqlua_field fields[] = {
     {NULL, NULL, NULL},
 };
 
-/* message:tag(...): adds those that the message does not have. In C because most policies do it to every message. */
+/* message:tag(...): adds those that the message does not have. In C because most policies do it to every
+ * message. */
 static int l_tag(lua_State *L)
 {
     mqlua_message *m = check(L);
@@ -391,7 +392,8 @@ static int l_tag(lua_State *L)
 }
 
 /* The others (delay, add_header, ...) are written in Lua: lua/mq/core/message.lua. */
-static const luaL_Reg methods[] = {{"header", l_header}, {"headers", l_headers}, {"tag", l_tag}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"header", l_header}, {"headers", l_headers}, {"tag", l_tag}, {NULL, NULL}};
 
 static const mqlua_type message_type = {
     .name = "message", .dead = "message is over", .fields = fields, .methods = methods};

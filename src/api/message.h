@@ -19,8 +19,8 @@ typedef struct mqlua_message {
     mqlua_env *env;
     mqlua_event event;
     mqlua_local local;
-    int object;           /* registry reference, or LUA_NOREF */
-    mqlua_doc document;   /* begun when first asked for */
+    int object;         /* registry reference, or LUA_NOREF */
+    mqlua_doc document; /* begun when first asked for */
 } mqlua_message;
 
 /* A zeroed (or ended) struct becomes the message of an event. */
@@ -29,12 +29,14 @@ void mqlua_message_init(mqlua_message *message, mqlua_env *env, MQ_Message *host
 /* The end: its objects are dead from here on. Not from inside Lua. */
 void mqlua_message_end(mqlua_message *message);
 
-/* Pushes the one object of the message, or its JSON. Raise on lack of memory, or when the host's JSON cannot be read. */
+/* Pushes the one object of the message, or its JSON. Raise on lack of memory, or when the host's JSON cannot
+ * be read. */
 void mqlua_message_push(lua_State *L, mqlua_message *message);
 void mqlua_message_push_json(lua_State *L, mqlua_message *message);
 mqlua_doc *mqlua_message_document(lua_State *L, mqlua_message *message); /* not pushed */
 
-/* Writes what is staged. 0, or -1 with *error (malloc'ed, may be NULL): nothing was written then. Not from inside Lua. */
+/* Writes what is staged. 0, or -1 with *error (malloc'ed, may be NULL): nothing was written then. Not from
+ * inside Lua. */
 int mqlua_message_commit(mqlua_message *message, char **error);
 void mqlua_message_discard(mqlua_message *message);
 

@@ -14,7 +14,8 @@ void mqlua_move_connection(mqlua_connection *connection, mqlua_env *env);
 /* What a state hands on to the one after it, in a vm of its own, so that it can go to another thread. */
 typedef struct mqlua_parcel mqlua_parcel;
 
-/* Calls the reload handlers of state until one returns something. NULL when none does, or on lack of memory. */
+/* Calls the reload handlers of state until one returns something. NULL when none does, or on lack of memory.
+ */
 mqlua_parcel *mqlua_parcel_pack(mqlua_state *state);
 
 /* Makes what is in it mq.generation.carried. parcel may be NULL, and stays the caller's. */

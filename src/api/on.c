@@ -86,10 +86,12 @@ static int take_on_error(lua_State *L, mqlua_event event)
     }
     mqlua_verdict *verdict = mqlua_object_test(L, -1, &mqlua_verdict_type, NULL);
     if (!verdict && !lua_isfunction(L, -1))
-        luaL_error(L, "on_error must be a verdict or a function that returns one, got a %s", luaL_typename(L, -1));
+        luaL_error(L, "on_error must be a verdict or a function that returns one, got a %s",
+                   luaL_typename(L, -1));
     char buffer[400];
-    const char *misplaced =
-        verdict ? mqlua_verdict_misplaced(verdict->kind, event, mqlua_env_of(L)->settings, buffer, sizeof buffer) : NULL;
+    const char *misplaced = verdict ? mqlua_verdict_misplaced(verdict->kind, event, mqlua_env_of(L)->settings,
+                                                              buffer, sizeof buffer)
+                                    : NULL;
     if (misplaced)
         luaL_error(L, "on_error: %s", misplaced);
     return mqlua_refs_add(L);
@@ -112,14 +114,16 @@ static void check_unique(lua_State *L, const mqlua_handlers *handlers, const cha
             luaL_error(L, "there is already a handler named '%s' for %s", name, mqlua_event_names[event]);
 }
 
-static void read_options(lua_State *L, mqlua_handler *handler, mqlua_event event, const mqlua_handlers *handlers)
+static void read_options(lua_State *L, mqlua_handler *handler, mqlua_event event,
+                         const mqlua_handlers *handlers)
 {
     static const char *const names[] = {"name", "timeout", "on_error", "chunks", NULL};
     luaL_checktype(L, 3, LUA_TTABLE);
     check_keys(L, 3, "mq.on", names);
     lua_getfield(L, 3, "name");
     if (!lua_isnil(L, -1)) {
-        if (lua_type(L, -1) != LUA_TSTRING || lua_objlen(L, -1) == 0 || lua_objlen(L, -1) >= sizeof handler->name)
+        if (lua_type(L, -1) != LUA_TSTRING || lua_objlen(L, -1) == 0 ||
+            lua_objlen(L, -1) >= sizeof handler->name)
             luaL_error(L, "'name' must be a string of 1 to %d bytes", (int)sizeof handler->name - 1);
         snprintf(handler->name, sizeof handler->name, "%s", lua_tostring(L, -1));
         check_unique(L, handlers, handler->name, event);
@@ -147,8 +151,9 @@ static int l_on(lua_State *L)
     if (!lua_isnoneornil(L, 3))
         read_options(L, &handler, event, handlers);
     if (event == MQLUA_IN_DATA && !handler.chunks)
-        return luaL_error(L, "smtp_in_data gets the whole message, a piece or nothing, depending on the host: "
-                             "register it with {chunks = true}, or use smtp_in_message");
+        return luaL_error(L,
+                          "smtp_in_data gets the whole message, a piece or nothing, depending on the host: "
+                          "register it with {chunks = true}, or use smtp_in_message");
     lua_settop(L, 2);
     handler.function = mqlua_refs_add(L);
     mqlua_handler *list = realloc(handlers->list, (size_t)(handlers->count + 1) * sizeof *list);

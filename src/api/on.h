@@ -8,8 +8,8 @@
 #include "mq/event.h"
 
 typedef struct mqlua_handler {
-    int function;   /* registry reference */
-    int on_error;   /* registry reference to a verdict or function; LUA_NOREF: the policy's, else the default */
+    int function; /* registry reference */
+    int on_error; /* registry reference to a verdict or function; LUA_NOREF: the policy's, else the default */
     double timeout; /* seconds; 0: the event's deadline alone */
     bool chunks;    /* smtp_in_data with {chunks = true} */
     char name[96];  /* as given, else file:line */

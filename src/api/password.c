@@ -72,7 +72,8 @@ mqlua_password_result mqlua_password_check(const char *password, size_t size, co
         return MQLUA_PASSWORD_MEMORY;
     mqlua_password_result result = MQLUA_PASSWORD_WRONG;
     bool possible = size < CRYPT_MAX_PASSPHRASE_SIZE && !memchr(password, 0, size);
-    /* Not crypt_r: AddressSanitizer puts its own in place, which fails where libcrypt came in with a plugin. */
+    /* Not crypt_r: AddressSanitizer puts its own in place, which fails where libcrypt came in with a plugin.
+     */
     const char *made = crypt_rn(possible ? password : "", hash, data, sizeof *data);
     if (!made || made[0] == '*')
         result = MQLUA_PASSWORD_UNUSABLE;

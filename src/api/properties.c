@@ -16,12 +16,30 @@ typedef struct property {
 } property;
 
 static const property properties[] = {
-    {"key", TEXT},           {"keepmime", FLAG},     {"data", OBJECT},      {"ips", TEXTS},
-    {"pool", TEXT},          {"delayed", TIME},      {"nextattempt", OBJECT}, {"maxdelivertime", TIME},
-    {"maxattempts", INTEGER}, {"retries", INTEGERS}, {"force", FLAG},       {"inlinecss", FLAG},
-    {"dkim", OBJECTS},       {"dsn", OBJECT},        {"queues", OBJECT},    {"smarthost", OBJECT},
-    {"tags", TEXTS},         {"headers", OBJECT},    {"priority", INTEGER}, {"security", TEXT},
-    {"hostname", TEXT},      {"received", TIME},     {"message-id", TEXT},  {"connection", OBJECT},
+    {"key", TEXT},
+    {"keepmime", FLAG},
+    {"data", OBJECT},
+    {"ips", TEXTS},
+    {"pool", TEXT},
+    {"delayed", TIME},
+    {"nextattempt", OBJECT},
+    {"maxdelivertime", TIME},
+    {"maxattempts", INTEGER},
+    {"retries", INTEGERS},
+    {"force", FLAG},
+    {"inlinecss", FLAG},
+    {"dkim", OBJECTS},
+    {"dsn", OBJECT},
+    {"queues", OBJECT},
+    {"smarthost", OBJECT},
+    {"tags", TEXTS},
+    {"headers", OBJECT},
+    {"priority", INTEGER},
+    {"security", TEXT},
+    {"hostname", TEXT},
+    {"received", TIME},
+    {"message-id", TEXT},
+    {"connection", OBJECT},
     {NULL, TEXT},
 };
 
@@ -40,15 +58,18 @@ static bool is_array(lua_State *L, int index, const char *key)
 static bool is_time(const char *text)
 {
     int used = 0, parts[6];
-    return sscanf(text, "%4d-%2d-%2d %2d:%2d:%2d%n", &parts[0], &parts[1], &parts[2], &parts[3], &parts[4], &parts[5],
-                  &used) == 6 && used == 19 && !text[19];
+    return sscanf(text, "%4d-%2d-%2d %2d:%2d:%2d%n", &parts[0], &parts[1], &parts[2], &parts[3], &parts[4],
+                  &parts[5], &used) == 6 &&
+           used == 19 && !text[19];
 }
 
 static void check_time(lua_State *L, const char *key, int index)
 {
     if (lua_type(L, index) != LUA_TSTRING || !is_time(lua_tostring(L, index)))
-        luaL_error(L, "json.%s must be a time in UTC such as \"2026-01-31 12:00:00\" (see message:expire and "
-                      "message:delay)", key);
+        luaL_error(L,
+                   "json.%s must be a time in UTC such as \"2026-01-31 12:00:00\" (see message:expire and "
+                   "message:delay)",
+                   key);
 }
 
 static bool is_empty(lua_State *L, int index)
@@ -73,7 +94,8 @@ static void check_elements(lua_State *L, const char *key, int index, int type)
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, index, i);
         if (lua_type(L, -1) != type)
-            luaL_error(L, "json.%s[%d] must be a %s, got %s", key, i, lua_typename(L, type), luaL_typename(L, -1));
+            luaL_error(L, "json.%s[%d] must be a %s, got %s", key, i, lua_typename(L, type),
+                       luaL_typename(L, -1));
         lua_pop(L, 1);
     }
 }

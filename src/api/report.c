@@ -9,8 +9,9 @@
 
 static void count(mqlua_env *env)
 {
-    static const mqlua_metric_spec spec = {
-        .kind = MQLUA_COUNTER, .name = "mailerq_lua_script_errors", .help = "Failures of handlers, tasks and timers"};
+    static const mqlua_metric_spec spec = {.kind = MQLUA_COUNTER,
+                                           .name = "mailerq_lua_script_errors",
+                                           .help = "Failures of handlers, tasks and timers"};
     if (!env->errors && env->metrics) {
         mqlua_metric *metric = mqlua_metric_get(env->metrics, &spec, NULL);
         env->errors = metric ? mqlua_metric_series(metric, NULL, NULL) : NULL;

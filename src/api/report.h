@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Failures of scripts, told in the log: one line that says what and where, then the traceback. Rate-limited. */
+/* Failures of scripts, told in the log: one line that says what and where, then the traceback. Rate-limited.
+ */
 
 #include "api/env.h"
 

@@ -21,8 +21,8 @@ static mqlua_state *fail(mqlua_state *state, char **error)
     return NULL;
 }
 
-static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation, mqlua_loop *loop,
-                                mqlua_phase phase)
+static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation,
+                                mqlua_loop *loop, mqlua_phase phase)
 {
     mqlua_state *state = calloc(1, sizeof *state);
     if (!state)
@@ -41,8 +41,8 @@ static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, ui
     return state;
 }
 
-mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation, mqlua_loop *loop,
-                             mqlua_phase phase, char **error)
+mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation,
+                             mqlua_loop *loop, mqlua_phase phase, char **error)
 {
     *error = NULL;
     mqlua_state *state = state_alloc(proto, bundle, generation, loop, phase);
@@ -190,7 +190,8 @@ static mqlua_bundle *finish(mqlua_bundle *bundle, bool good, mqlua_bundle **seen
 }
 
 mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
-                                void (*note)(void *ud, const char *text), void *ud, mqlua_bundle **seen, char **error)
+                                void (*note)(void *ud, const char *text), void *ud, mqlua_bundle **seen,
+                                char **error)
 {
     check c = {.note = note, .ud = ud};
     mqlua_bundle *bundle = NULL;

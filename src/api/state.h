@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A state: one vm with the library and a loaded policy. A worker has one for each live generation; a check has
- * a scratch one. Belongs to one thread at a time. */
+/* A state: one vm with the library and a loaded policy. A worker has one for each live generation; a check
+ * has a scratch one. Belongs to one thread at a time. */
 
 #include "api/env.h"
 #include "api/on.h"
@@ -18,27 +18,30 @@ typedef struct mqlua_state {
     struct mqlua_state *next;
 } mqlua_state;
 
-/* Loads bundle (shared or still open) into a new state. what of proto is copied: settings, symbols, metrics, threads,
- * tree, proxies, first_worker, worker. loop NULL and phase MQLUA_CHECKING: a scratch state, with timers that never fire; loop NULL otherwise:
- * a state without timers and waiting (initialize, cleanup). A loop is not touched before mqlua_state_serve. NULL with *error (malloc'ed). */
-mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation, mqlua_loop *loop,
-                             mqlua_phase phase, char **error);
+/* Loads bundle (shared or still open) into a new state. what of proto is copied: settings, symbols, metrics,
+ * threads, tree, proxies, first_worker, worker. loop NULL and phase MQLUA_CHECKING: a scratch state, with
+ * timers that never fire; loop NULL otherwise: a state without timers and waiting (initialize, cleanup). A
+ * loop is not touched before mqlua_state_serve. NULL with *error (malloc'ed). */
+mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation,
+                             mqlua_loop *loop, mqlua_phase phase, char **error);
 void mqlua_state_free(mqlua_state *state);
 
 /* From here on it is the worker's whose loop it has: its timers start. Thread: the loop's. */
 void mqlua_state_serve(mqlua_state *state);
 
-/* The opposite: ends its timers and tasks, so that any thread may call context_cleanup and free it. Thread: the loop's. */
+/* The opposite: ends its timers and tasks, so that any thread may call context_cleanup and free it. Thread:
+ * the loop's. */
 void mqlua_state_stop(mqlua_state *state);
 
 /* Calls every handler of initialize, cleanup, context_initialize or context_cleanup; worker is the number for
  * context_*, 0 for none. False with *error at the first that fails. Not from inside Lua. */
 bool mqlua_state_call(mqlua_state *state, mqlua_event event, int worker, char **error);
 
-/* Reads and checks the policy at entry as a start or a reload would: snapshot, compile, run in a scratch state.
- * The sealed bundle (one reference), or NULL with *error; a handler that returns a verdict which its event does not
- * take is an error, too (api/lint.h). note (may be NULL) is told of verdicts without return, one line each. *seen (seen may
- * be NULL) is one more reference to what was read, also when that does not load; NULL when nothing could be read. Any
- * thread. */
+/* Reads and checks the policy at entry as a start or a reload would: snapshot, compile, run in a scratch
+ * state. The sealed bundle (one reference), or NULL with *error; a handler that returns a verdict which its
+ * event does not take is an error, too (api/lint.h). note (may be NULL) is told of verdicts without return,
+ * one line each. *seen (seen may be NULL) is one more reference to what was read, also when that does not
+ * load; NULL when nothing could be read. Any thread. */
 mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
-                                void (*note)(void *ud, const char *text), void *ud, mqlua_bundle **seen, char **error);
+                                void (*note)(void *ud, const char *text), void *ud, mqlua_bundle **seen,
+                                char **error);

@@ -20,8 +20,11 @@ mqlua_env *mqlua_tasks_check_loop(lua_State *L, const char *function)
 {
     mqlua_env *env = mqlua_env_of(L);
     if (!env->loop)
-        luaL_error(L, "%s is not available here: 'initialize' and 'cleanup' run before and after the workers; use "
-                      "it in the event itself or in 'context_initialize'", function);
+        luaL_error(
+            L,
+            "%s is not available here: 'initialize' and 'cleanup' run before and after the workers; use "
+            "it in the event itself or in 'context_initialize'",
+            function);
     return env;
 }
 
@@ -89,8 +92,8 @@ struct waiter {
     mqlua_wait wait;
     mqlua_timer timer;
     mqlua_loop *loop;
-    lua_State *L;  /* the main state of the vm */
-    int handles;   /* registry reference to the list of handles */
+    lua_State *L; /* the main state of the vm */
+    int handles;  /* registry reference to the list of handles */
     int pending;
     bool timed_out;
     int count;
@@ -118,8 +121,8 @@ static void leave_list(mqlua_spawned *job)
     job->list = NULL;
 }
 
-/* The handle's own table holds ok and value; both places exist, so that storing cannot fail. The value is what the
- * function returned first or raised. */
+/* The handle's own table holds ok and value; both places exist, so that storing cannot fail. The value is
+ * what the function returned first or raised. */
 static void keep_result(lua_State *L, mqlua_spawned *job, const mqlua_end *end)
 {
     int value = end->outcome == MQLUA_DONE ? end->nresults : end->co != NULL;
@@ -374,7 +377,8 @@ static int l_wait(lua_State *L)
 
 void mqlua_tasks_open(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"sleep", l_sleep}, {"spawn", l_spawn}, {"wait", l_wait}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"sleep", l_sleep}, {"spawn", l_spawn}, {"wait", l_wait}, {NULL, NULL}};
     mqlua_object_register(L, &job_type);
     luaL_register(L, NULL, functions);
 }

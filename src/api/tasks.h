@@ -8,15 +8,16 @@
 /* A spawned task: part of its handle, which is kept alive while the task runs. */
 typedef struct mqlua_spawned mqlua_spawned;
 
-/* Spawns the function at index as a job of a list (of a connection), or of the running task when list is NULL,
- * and pushes its handle. Raises where tasks cannot be (checks, set-up without a loop) and on lack of memory. */
+/* Spawns the function at index as a job of a list (of a connection), or of the running task when list is
+ * NULL, and pushes its handle. Raises where tasks cannot be (checks, set-up without a loop) and on lack of
+ * memory. */
 void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list);
 
 /* Ends every job of a list. Not from inside Lua. */
 void mqlua_tasks_cancel_jobs(mqlua_spawned **list);
 
-/* For functions that wait: the number of seconds at index, and the env of a state with a loop; function is the name
- * for the message. Both raise. */
+/* For functions that wait: the number of seconds at index, and the env of a state with a loop; function is
+ * the name for the message. Both raise. */
 double mqlua_tasks_check_seconds(lua_State *L, int index);
 mqlua_env *mqlua_tasks_check_loop(lua_State *L, const char *function);
 

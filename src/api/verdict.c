@@ -7,12 +7,12 @@
 
 enum { TEXT_MAX = 400 }; /* a reply line is at most 512 bytes */
 
-#define REPLY_EVENTS \
-    (MQLUA_BIT(MQLUA_IN_CONNECT) | MQLUA_BIT(MQLUA_IN_SECURE) | MQLUA_BIT(MQLUA_IN_MAILFROM) | \
+#define REPLY_EVENTS                                                                                         \
+    (MQLUA_BIT(MQLUA_IN_CONNECT) | MQLUA_BIT(MQLUA_IN_SECURE) | MQLUA_BIT(MQLUA_IN_MAILFROM) |               \
      MQLUA_BIT(MQLUA_IN_RCPTTO))
-#define CONTROL_EVENTS \
-    (REPLY_EVENTS | MQLUA_BIT(MQLUA_IN_AUTHENTICATE) | MQLUA_BIT(MQLUA_IN_DATA) | MQLUA_BIT(MQLUA_IN_MESSAGE) | \
-     MQLUA_BIT(MQLUA_OUT_DATA))
+#define CONTROL_EVENTS                                                                                       \
+    (REPLY_EVENTS | MQLUA_BIT(MQLUA_IN_AUTHENTICATE) | MQLUA_BIT(MQLUA_IN_DATA) |                            \
+     MQLUA_BIT(MQLUA_IN_MESSAGE) | MQLUA_BIT(MQLUA_OUT_DATA))
 
 typedef struct kind_info {
     const char *name;
@@ -85,17 +85,21 @@ static const char *check_status(lua_State *L, int code, int index, const char *f
     bool good = sscanf(status, "%1d.%3d.%3d%n", &class, &subject, &detail, &used) == 3 && !status[used] &&
                 class == code / 100;
     if (!good)
-        luaL_argerror(L, index, lua_pushfstring(L, "must be an enhanced status code such as \"%d.7.1\", got \"%s\"",
-                                                code / 100, status));
+        luaL_argerror(L, index,
+                      lua_pushfstring(L, "must be an enhanced status code such as \"%d.7.1\", got \"%s\"",
+                                      code / 100, status));
     return status;
 }
 
-static int push_reply(lua_State *L, mqlua_verdict_kind kind, int low, int high, int code_default, const char *text)
+static int push_reply(lua_State *L, mqlua_verdict_kind kind, int low, int high, int code_default,
+                      const char *text)
 {
     int code = luaL_optint(L, 1, code_default);
     if (code < low || code > high)
-        luaL_argerror(L, 1, low == high ? lua_pushfstring(L, "must be %d, got %d", low, code)
-                                        : lua_pushfstring(L, "must be a code from %d to %d, got %d", low, high, code));
+        luaL_argerror(L, 1,
+                      low == high
+                          ? lua_pushfstring(L, "must be %d, got %d", low, code)
+                          : lua_pushfstring(L, "must be a code from %d to %d, got %d", low, high, code));
     const char *status = check_status(L, code, 2, low == 500 ? "5.7.1" : "4.7.1");
     const char *reply = lua_pushfstring(L, "%d %s %s", code, status, check_line(L, 3, text));
     return push_verdict(L, kind, reply, "");
@@ -120,8 +124,7 @@ static int l_disconnect(lua_State *L)
 static int l_plain(lua_State *L)
 {
     if (!lua_isnone(L, 1))
-        return luaL_error(L, "%s takes no arguments",
-                          kinds[lua_tointeger(L, lua_upvalueindex(1))].name);
+        return luaL_error(L, "%s takes no arguments", kinds[lua_tointeger(L, lua_upvalueindex(1))].name);
     note_made(L, (mqlua_verdict_kind)lua_tointeger(L, lua_upvalueindex(1)));
     lua_pushvalue(L, lua_upvalueindex(2));
     return 1;
@@ -130,8 +133,9 @@ static int l_plain(lua_State *L)
 static int l_discard(lua_State *L)
 {
     if (!mqlua_env_of(L)->settings->host.inbox_mailerq)
-        return luaL_error(L, "mq.discard binds MailerQ's own delivery only: say \"inbox\": \"mailerq\" under \"host\" in "
-                             "the settings if MailerQ itself delivers what arrives in its inbox, else use mq.quarantine");
+        return luaL_error(
+            L, "mq.discard binds MailerQ's own delivery only: say \"inbox\": \"mailerq\" under \"host\" in "
+               "the settings if MailerQ itself delivers what arrives in its inbox, else use mq.quarantine");
     return push_verdict(L, MQLUA_VERDICT_DISCARD, check_line(L, 1, "discarded by policy"), "");
 }
 
@@ -182,17 +186,23 @@ void mqlua_verdict_open(lua_State *L)
 static const char *instead(mqlua_event event)
 {
     switch (event) {
-    case MQLUA_IN_AUTHENTICATE: return "use mq.accept, mq.deny or mq.disconnect";
+    case MQLUA_IN_AUTHENTICATE:
+        return "use mq.accept, mq.deny or mq.disconnect";
     case MQLUA_IN_DATA:
-    case MQLUA_IN_MESSAGE: return "use mq.discard or mq.quarantine in smtp_in_message";
-    case MQLUA_OUT_DATA: return "use mq.hold";
+    case MQLUA_IN_MESSAGE:
+        return "use mq.discard or mq.quarantine in smtp_in_message";
+    case MQLUA_OUT_DATA:
+        return "use mq.hold";
     case MQLUA_IN_CLOSE:
-    case MQLUA_OUT_SENT: return "this event only observes: return nothing";
+    case MQLUA_OUT_SENT:
+        return "this event only observes: return nothing";
     case MQLUA_IN_CONNECT:
     case MQLUA_IN_SECURE:
     case MQLUA_IN_MAILFROM:
-    case MQLUA_IN_RCPTTO: return "use mq.reject, mq.tempfail or mq.disconnect";
-    default: return "return nothing";
+    case MQLUA_IN_RCPTTO:
+        return "use mq.reject, mq.tempfail or mq.disconnect";
+    default:
+        return "return nothing";
     }
 }
 
@@ -201,12 +211,13 @@ static int list_events(unsigned events, char *buffer, size_t size)
     int used = 0;
     for (int event = 0; event < MQLUA_EVENTS; event++)
         if (events & MQLUA_BIT(event) && (size_t)used < size)
-            used += snprintf(buffer + used, size - (size_t)used, "%s%s", used ? ", " : "", mqlua_event_names[event]);
+            used += snprintf(buffer + used, size - (size_t)used, "%s%s", used ? ", " : "",
+                             mqlua_event_names[event]);
     return used;
 }
 
-const char *mqlua_verdict_misplaced(mqlua_verdict_kind kind, mqlua_event event, const mqlua_settings *settings,
-                                    char *buffer, size_t size)
+const char *mqlua_verdict_misplaced(mqlua_verdict_kind kind, mqlua_event event,
+                                    const mqlua_settings *settings, char *buffer, size_t size)
 {
     unsigned events = kinds[kind].events;
     if (settings->host.reply_never == 1 && (kind == MQLUA_VERDICT_REJECT || kind == MQLUA_VERDICT_TEMPFAIL))

@@ -25,7 +25,7 @@ typedef enum mqlua_verdict_kind {
 typedef struct mqlua_verdict {
     mqlua_object object;
     mqlua_verdict_kind kind;
-    const char *text; /* reply line without CRLF, recipient or reason: inside the object, NUL-terminated */
+    const char *text;   /* reply line without CRLF, recipient or reason: inside the object, NUL-terminated */
     const char *reason; /* quarantine: the second argument */
     char bytes[];
 } mqlua_verdict;
@@ -40,8 +40,8 @@ const char *mqlua_verdict_name(mqlua_verdict_kind kind);
 
 /* NULL when the verdict may be returned at event; else a message that says where it belongs and what to use
  * here. The text lies in buffer. */
-const char *mqlua_verdict_misplaced(mqlua_verdict_kind kind, mqlua_event event, const mqlua_settings *settings,
-                                    char *buffer, size_t size);
+const char *mqlua_verdict_misplaced(mqlua_verdict_kind kind, mqlua_event event,
+                                    const mqlua_settings *settings, char *buffer, size_t size);
 
 /* Verdicts made but not yet returned in the current run of a handler: to warn about a forgotten return. */
 typedef struct mqlua_made {

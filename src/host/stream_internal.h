@@ -31,7 +31,7 @@ struct host_stream {
     struct host_bytes in, out;
     size_t in_used, out_used; /* consumed or sent, at the beginning of each */
     const char *failure;      /* why it is lost; NULL while it is not */
-    bool accepted; /* not connected by us */
+    bool accepted;            /* not connected by us */
     bool hold;
     bool peek;      /* input stays in the socket until it is consumed */
     bool told;      /* lost was called */

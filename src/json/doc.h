@@ -71,8 +71,8 @@ void mqlua_doc_push(lua_State *L, mqlua_doc *doc);
  * at. Never raises. */
 mqlua_doc *mqlua_doc_test(lua_State *L, int index);
 
-/* What a script does with a member, without the checks of the hooks. get pushes the value, set pops it (nil: deletion). Both
- * raise. */
+/* What a script does with a member, without the checks of the hooks. get pushes the value, set pops it (nil:
+ * deletion). Both raise. */
 void mqlua_doc_get(lua_State *L, mqlua_doc *doc, const char *key);
 void mqlua_doc_set(lua_State *L, mqlua_doc *doc, const char *key);
 

@@ -65,7 +65,8 @@ void mqlua_value_copy_out(lua_State *L, int index, const mqlua_path *path);
  * whoever called must find and put it when this raises. */
 void mqlua_value_build(lua_State *L, const mqlua_tree *tree, int index, const mqlua_path *path, void **owner);
 
-/* For mqlua_copy (vm/copy.h): 64-bit integers, and the marks of arrays and objects. Neither raises in from. */
+/* For mqlua_copy (vm/copy.h): 64-bit integers, and the marks of arrays and objects. Neither raises in from.
+ */
 bool mqlua_value_carry(lua_State *from, int index, lua_State *to);
 void mqlua_value_carry_mark(lua_State *from, int index, lua_State *to);
 

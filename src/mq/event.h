@@ -20,7 +20,7 @@ typedef enum mqlua_event {
     MQLUA_IN_CLOSE,
     MQLUA_OUT_DATA,
     MQLUA_OUT_SENT,
-    MQLUA_EVENTS, /* how many there are */
+    MQLUA_EVENTS,                /* how many there are */
     MQLUA_RELOAD = MQLUA_EVENTS, /* mq.on("reload", fn): ours, not the host's */
 } mqlua_event;
 

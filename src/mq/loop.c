@@ -138,7 +138,8 @@ static void end_turn(mqlua_loop *loop)
         free(watch);
     }
     arm(loop);
-    if (loop->count && loop->context && !loop->armed) /* the host has no timer for us: the next turn tries again */
+    if (loop->count && loop->context &&
+        !loop->armed) /* the host has no timer for us: the next turn tries again */
         mqlua_loop_wake(loop);
     if (loop->after)
         loop->after(loop->after_data);
@@ -178,7 +179,8 @@ bool mqlua_loop_start(mqlua_loop *loop, mqlua_timer *timer, double seconds, void
     arm(loop);
     if (loop->armed || loop->firing || !loop->context)
         return true;
-    /* The host has no timer for us. The next turn tries again; only when there is nothing else does it fail. */
+    /* The host has no timer for us. The next turn tries again; only when there is nothing else does it fail.
+     */
     if (loop->count > 1) {
         mqlua_loop_wake(loop);
         return true;
@@ -207,7 +209,8 @@ static void host_fd_ready(MQ_IOWatcher *watcher, int fd, int events, void *data)
     end_turn(loop);
 }
 
-mqlua_watch *mqlua_loop_watch(mqlua_loop *loop, int fd, int events, void (*ready)(void *data, int events), void *data)
+mqlua_watch *mqlua_loop_watch(mqlua_loop *loop, int fd, int events, void (*ready)(void *data, int events),
+                              void *data)
 {
     mqlua_watch *watch = calloc(1, sizeof *watch);
     if (!watch || !loop->context) {

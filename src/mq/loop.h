@@ -29,12 +29,12 @@ typedef struct mqlua_post {
 typedef struct mqlua_watch mqlua_watch;
 enum { MQLUA_READ = 1, MQLUA_WRITE = 2 };
 
-/* NULL when memory or an eventfd cannot be had. read_flag and write_flag are the host's values. context may be
- * NULL: then nothing ever fires (states that only check). */
+/* NULL when memory or an eventfd cannot be had. read_flag and write_flag are the host's values. context may
+ * be NULL: then nothing ever fires (states that only check). */
 mqlua_loop *mqlua_loop_new(const mqlua_symbols *symbols, MQ_Context *context, int read_flag, int write_flag);
 
-/* Stops and unwatches everything; no callback runs after it. Posts that arrived are run once more before (so that
- * they can free themselves). */
+/* Stops and unwatches everything; no callback runs after it. Posts that arrived are run once more before (so
+ * that they can free themselves). */
 void mqlua_loop_free(mqlua_loop *loop);
 
 /* after(data) runs as the very last thing of every turn of the loop in which something fired. */
@@ -45,9 +45,10 @@ void mqlua_loop_set_after(mqlua_loop *loop, void (*after)(void *data), void *dat
 bool mqlua_loop_start(mqlua_loop *loop, mqlua_timer *timer, double seconds, void (*fire)(mqlua_timer *));
 void mqlua_loop_stop(mqlua_loop *loop, mqlua_timer *timer);
 
-/* Watches a non-blocking descriptor; one watch per descriptor. NULL when it cannot be had. The descriptor stays the
- * caller's: unwatch, then close. */
-mqlua_watch *mqlua_loop_watch(mqlua_loop *loop, int fd, int events, void (*ready)(void *data, int events), void *data);
+/* Watches a non-blocking descriptor; one watch per descriptor. NULL when it cannot be had. The descriptor
+ * stays the caller's: unwatch, then close. */
+mqlua_watch *mqlua_loop_watch(mqlua_loop *loop, int fd, int events, void (*ready)(void *data, int events),
+                              void *data);
 void mqlua_loop_unwatch(mqlua_watch *watch);
 
 /* From any thread: post->run runs on the worker's thread soon. The loop must outlive the call. */

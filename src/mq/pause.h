@@ -3,8 +3,9 @@
 
 /*
  * Pauses: the time between true returned to the host and the one hand-back. A token stands for each; it is
- * used up by exactly one hand-back, or killed when the connection closes first. Hand-backs are queued and carried
- * out by drain alone, as the last action of a turn of the loop: the host may enter our next callback inside.
+ * used up by exactly one hand-back, or killed when the connection closes first. Hand-backs are queued and
+ * carried out by drain alone, as the last action of a turn of the loop: the host may enter our next callback
+ * inside.
  */
 
 #include "mq/symbols.h"

@@ -11,10 +11,23 @@ typedef struct entry {
     const char *names[4]; /* spellings in order: today's first */
 } entry;
 
-#define MANDATORY(member, ...) {offsetof(mqlua_symbols, member), true, {__VA_ARGS__, NULL}}
-#define OPTIONAL(member, ...)  {offsetof(mqlua_symbols, member), false, {__VA_ARGS__, NULL}}
+#define MANDATORY(member, ...)                                                                               \
+    {                                                                                                        \
+        offsetof(mqlua_symbols, member), true,                                                               \
+        {                                                                                                    \
+            __VA_ARGS__, NULL                                                                                \
+        }                                                                                                    \
+    }
+#define OPTIONAL(member, ...)                                                                                \
+    {                                                                                                        \
+        offsetof(mqlua_symbols, member), false,                                                              \
+        {                                                                                                    \
+            __VA_ARGS__, NULL                                                                                \
+        }                                                                                                    \
+    }
 
-/* The pages of 4.0 to 5.5 spelled many names differently before 2019; a host exports one spelling or the other. */
+/* The pages of 4.0 to 5.5 spelled many names differently before 2019; a host exports one spelling or the
+ * other. */
 static const entry entries[] = {
     MANDATORY(hand_continue, "MQ_continue", "MQ_Continue"),
     MANDATORY(hand_complete, "MQ_complete", "MQ_Complete"),

@@ -49,9 +49,9 @@ typedef struct mqlua_symbols {
     const char *(*email)(MQ_Address *);
     /* optional: NULL where the host has none */
     void (*log)(int, const char *); /* before 5.6.5 */
-    void *local;     /* bool (void *): message or address, see settings host.local_api */
-    void *set_local; /* void (void *, bool) */
-    void *recipient; /* const char * or MQ_Address *, see settings host.address_api */
+    void *local;                    /* bool (void *): message or address, see settings host.local_api */
+    void *set_local;                /* void (void *, bool) */
+    void *recipient;                /* const char * or MQ_Address *, see settings host.address_api */
     void *envelope;
     /* found out */
     bool legacy; /* MQ_SmtpSend is there: MailerQ 2.1 or 3.0, stay passive */

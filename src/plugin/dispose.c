@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-/* How mq.discard and mq.quarantine are carried out: documented properties of MailerQ's JSON, nothing else. Staged after
- * the handler's own writes were committed, and written as a whole. In C, so that neither what the policy did to Lua nor
- * its lack of memory stands between a verdict and what it means. */
+/* How mq.discard and mq.quarantine are carried out: documented properties of MailerQ's JSON, nothing else.
+ * Staged after the handler's own writes were committed, and written as a whole. In C, so that neither what
+ * the policy did to Lua nor its lack of memory stands between a verdict and what it means. */
 
 #include "plugin/run.h"
 #include "api/report.h"
@@ -35,7 +35,8 @@ static bool is_array(lua_State *L, int index)
     return lua_objlen(L, index) || mqlua_value_table(L, index, &root, &count) == MQLUA_TREE_ARRAY;
 }
 
-/* Pushes the object that is under key. True: a new one, which is not under it yet; what else was there goes. */
+/* Pushes the object that is under key. True: a new one, which is not under it yet; what else was there goes.
+ */
 static bool get_object(lua_State *L, mqlua_doc *doc, const char *key)
 {
     mqlua_doc_get(L, doc, key);
@@ -54,8 +55,8 @@ static void put_object(lua_State *L, mqlua_doc *doc, const char *key, bool made)
         lua_pop(L, 1); /* a commit sees what was changed in it */
 }
 
-/* Puts the value on top of the stack under key into the table below it. A script may have had that table: no metamethod
- * of it runs here, where nothing bounds it. */
+/* Puts the value on top of the stack under key into the table below it. A script may have had that table: no
+ * metamethod of it runs here, where nothing bounds it. */
 static void set_field(lua_State *L, const char *key)
 {
     lua_pushstring(L, key);
@@ -89,8 +90,8 @@ static void note(lua_State *L, mqlua_doc *doc, const disposal *d, const char *ve
     mqlua_doc_set(L, doc, "mailerq-lua");
 }
 
-/* No queue of results but "results", which stays for the audit; and in the past already: MailerQ gives up before the first
- * attempt. */
+/* No queue of results but "results", which stays for the audit; and in the past already: MailerQ gives up
+ * before the first attempt. */
 static void discard(lua_State *L, mqlua_doc *doc, const disposal *d)
 {
     static const char *const queues[] = {"success", "failure", "retry", "dsn"};
@@ -133,7 +134,8 @@ static void dispose(mqlua_run *run, const char *recipient, const char *reason)
 {
     disposal d = {run, &run->message, recipient, reason};
     char *error = NULL;
-    if (mqlua_vm_store(run->state->env.vm, stage, &d, &error) || mqlua_message_commit(&run->message, &error)) {
+    if (mqlua_vm_store(run->state->env.vm, stage, &d, &error) ||
+        mqlua_message_commit(&run->message, &error)) {
         mqlua_message_discard(&run->message);
         mqlua_report(&run->state->env, "a verdict on a message could not be written",
                      error ? error : "not enough memory");

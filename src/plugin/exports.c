@@ -105,8 +105,8 @@ void mq_context_cleanup(MQ_Context *context)
         end_plugin();
 }
 
-/* A pointer that connects, and not because we asked for that again, is a new connection: whatever is known under it
- * was closed without our being told. */
+/* A pointer that connects, and not because we asked for that again, is a new connection: whatever is known
+ * under it was closed without our being told. */
 bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
 {
     mqlua_worker *worker = wanting(context, MQLUA_IN_CONNECT);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Rejected connections: control is kept until the client leaves, so that nothing that the host sends afterwards
- * can be mistaken for acceptance. Bounded in time and number; then the host gets them back. */
+/* Rejected connections: control is kept until the client leaves, so that nothing that the host sends
+ * afterwards can be mistaken for acceptance. Bounded in time and number; then the host gets them back. */
 
 #include "plugin/run.h"
 

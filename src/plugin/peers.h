@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The incoming connections of a worker, in a map by the host's pointer: what the host stores for us per connection is not
- * used, because it is not documented to be ours in every place where we need it. */
+/* The incoming connections of a worker, in a map by the host's pointer: what the host stores for us per
+ * connection is not used, because it is not documented to be ours in every place where we need it. */
 
 #include "api/connection.h"
 #include "api/state.h"
@@ -24,7 +24,7 @@ typedef struct mqlua_peer {
 /* Zeroed, it is empty. Its memory is kept: connections come and go all the time. */
 typedef struct mqlua_peers {
     mqlua_peer **buckets; /* malloc'ed */
-    unsigned bits;          /* there are 2^bits of them */
+    unsigned bits;        /* there are 2^bits of them */
     size_t count;
 } mqlua_peers;
 

@@ -12,7 +12,8 @@
 typedef struct mqlua_worker mqlua_worker;
 typedef struct mqlua_reload mqlua_reload;
 
-/* What the handlers of one generation did on one worker. Written by the worker, read by the thread that reloads. */
+/* What the handlers of one generation did on one worker. Written by the worker, read by the thread that
+ * reloads. */
 enum { MQLUA_GENERATIONS = 8 }; /* alive in a worker, at most */
 typedef struct mqlua_tally {
     atomic_uint_fast64_t generation, runs, failures;
@@ -26,7 +27,8 @@ typedef struct mqlua_plugin {
     bool refuse;  /* there is no policy that runs: connections are answered with 421 */
     mqlua_env proto;
     mqlua_figures figures;
-    pthread_mutex_t lock; /* guards bundle, workers and reload; held for moments, never while Lua runs on a worker */
+    pthread_mutex_t
+        lock; /* guards bundle, workers and reload; held for moments, never while Lua runs on a worker */
     mqlua_bundle *bundle; /* of the current generation */
     mqlua_bundle *seen;   /* what was read at the start, whether it loaded or not */
     struct mqlua_refused *refused;
@@ -34,25 +36,26 @@ typedef struct mqlua_plugin {
     atomic_uint_fast64_t generation;
     mqlua_worker *workers;
     mqlua_tally departed[MQLUA_GENERATIONS]; /* of workers that ended; under the lock */
-    int worker_count; /* how many were ever made: their numbers */
-    int worker_users; /* how many have not ended */
-    mqlua_state *process; /* where initialize and cleanup run */
-    bool silent;          /* the policy in use has no reload handlers; of the thread that reloads */
-    bool cleaned;         /* mq_cleanup was called */
+    int worker_count;                        /* how many were ever made: their numbers */
+    int worker_users;                        /* how many have not ended */
+    mqlua_state *process;                    /* where initialize and cleanup run */
+    bool silent;  /* the policy in use has no reload handlers; of the thread that reloads */
+    bool cleaned; /* mq_cleanup was called */
     bool keep_warned;
-    bool in_context;      /* a context was made: the host is who it is going to be */
-    bool restored;        /* the bundle is the last-known-good one, not what the files say */
-    bool deferred;        /* the policy may not run as root: initialize waits for the first context */
+    bool in_context; /* a context was made: the host is who it is going to be */
+    bool restored;   /* the bundle is the last-known-good one, not what the files say */
+    bool deferred;   /* the policy may not run as root: initialize waits for the first context */
 } mqlua_plugin;
 
-/* start.c: reads the settings, finds the host's functions, checks the policy. Never NULL, except when memory is out. */
+/* start.c: reads the settings, finds the host's functions, checks the policy. Never NULL, except when memory
+ * is out. */
 mqlua_plugin *mqlua_plugin_new(void);
 
 /* The number for mq_version: the host's own, or INT_MIN when this plugin must not run. */
 int mqlua_plugin_version(const mqlua_plugin *plugin);
 
-/* mq_initialize and mq_cleanup: the handlers of those names. The latter is true when nobody needs the plugin any
- * more: contexts may be cleaned up before it or after it, and whichever comes last frees the plugin. */
+/* mq_initialize and mq_cleanup: the handlers of those names. The latter is true when nobody needs the plugin
+ * any more: contexts may be cleaned up before it or after it, and whichever comes last frees the plugin. */
 void mqlua_plugin_initialize(mqlua_plugin *plugin);
 bool mqlua_plugin_cleanup(mqlua_plugin *plugin);
 

@@ -3,8 +3,8 @@
 
 /*
  * A run: one event going through the handlers of its generation, one task for each. It ends inside the host's
- * callback when no handler waits; otherwise the callback returns true and the run's pause token stands for the
- * hand-back that is owed.
+ * callback when no handler waits; otherwise the callback returns true and the run's pause token stands for
+ * the hand-back that is owed.
  */
 
 #include "plugin/worker.h"
@@ -32,26 +32,26 @@ struct mqlua_run {
     mqlua_state *state;
     mqlua_event event;
     MQ_Connection *host;
-    mqlua_peer *peer;      /* incoming; NULL: outgoing */
-    mqlua_connection own;  /* outgoing: lives as long as the run */
+    mqlua_peer *peer;     /* incoming; NULL: outgoing */
+    mqlua_connection own; /* outgoing: lives as long as the run */
     mqlua_message message;
     mqlua_local local;     /* rcptto */
     mqlua_slot chunk_slot; /* the host's buffer of smtp_in_data ends with the callback */
     int chunk;             /* registry reference to the buffer object, or LUA_NOREF */
 
-    mqlua_arguments given; /* good inside the callback, copies afterwards */
-    const char *email;     /* of given.address */
+    mqlua_arguments given;            /* good inside the callback, copies afterwards */
+    const char *email;                /* of given.address */
     char *login_copy, *password_copy; /* malloc'ed */
 
     int next_handler;
     int on_error; /* registry reference to the function that runs next, or LUA_NOREF */
     const mqlua_handler *handler;
     mqlua_task *task; /* that waits; NULL while one starts */
-    bool entered;    /* inside the host's callback */
-    bool observes;   /* close, sent: control is never kept */
-    bool again;      /* called a second time after mq.rerun */
+    bool entered;     /* inside the host's callback */
+    bool observes;    /* close, sent: control is never kept */
+    bool again;       /* called a second time after mq.rerun */
     bool has_message;
-    double begun;    /* monotonic seconds; 0: not looked at the clock yet */
+    double begun;      /* monotonic seconds; 0: not looked at the clock yet */
     mqlua_timer timer; /* deadline, or the end of a hold */
 
     /* the verdict */
@@ -65,8 +65,8 @@ struct mqlua_run {
     mqlua_run *held_next, *held_prev; /* worker->held */
 };
 
-/* One call of an exported function on an incoming connection or an outgoing one (peer NULL). The result is what to
- * return to the host. */
+/* One call of an exported function on an incoming connection or an outgoing one (peer NULL). The result is
+ * what to return to the host. */
 bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,
                      const mqlua_arguments *arguments);
 
@@ -79,7 +79,8 @@ void mqlua_run_forget(mqlua_worker *worker, MQ_Connection *host);
 /* run_life.c: from here on the worker's end abandons it: the event goes on after the callback. */
 void mqlua_run_list(mqlua_run *run);
 
-/* Gives back what the run has, nothing to the host; its task has ended. A run of smtp_in_close takes its peer along. */
+/* Gives back what the run has, nothing to the host; its task has ended. A run of smtp_in_close takes its peer
+ * along. */
 void mqlua_run_free(mqlua_run *run);
 
 /* The connection is gone, or the worker ends: no hand-back, tasks cancelled, everything freed. */
@@ -89,7 +90,12 @@ void mqlua_run_abandon(mqlua_run *run);
 void mqlua_runs_free(mqlua_worker *worker);
 
 /* carry.c: does what the verdict says. What remains is a hand-back or a hold. */
-typedef enum mqlua_carried { MQLUA_CARRIED_CONTINUE, MQLUA_CARRIED_COMPLETE, MQLUA_CARRIED_RETRY, MQLUA_CARRIED_HOLD } mqlua_carried;
+typedef enum mqlua_carried {
+    MQLUA_CARRIED_CONTINUE,
+    MQLUA_CARRIED_COMPLETE,
+    MQLUA_CARRIED_RETRY,
+    MQLUA_CARRIED_HOLD
+} mqlua_carried;
 mqlua_carried mqlua_carry(mqlua_run *run);
 
 /* carry.c: a condemned connection at a later event. */
@@ -106,10 +112,11 @@ void mqlua_dispose_quarantine(mqlua_run *run, const char *recipient, const char 
 void mqlua_hold_add(mqlua_run *run);
 void mqlua_hold_remove(mqlua_run *run);
 
-/* Events whose handlers get more than objects that stay: it is made for each of them; and of these, those after which
- * something is left of it. */
+/* Events whose handlers get more than objects that stay: it is made for each of them; and of these, those
+ * after which something is left of it. */
 enum {
-    MQLUA_ARGUMENTS_KEPT = MQLUA_BIT(MQLUA_IN_AUTHENTICATE) | MQLUA_BIT(MQLUA_IN_RCPTTO) | MQLUA_BIT(MQLUA_IN_DATA),
+    MQLUA_ARGUMENTS_KEPT =
+        MQLUA_BIT(MQLUA_IN_AUTHENTICATE) | MQLUA_BIT(MQLUA_IN_RCPTTO) | MQLUA_BIT(MQLUA_IN_DATA),
     MQLUA_ARGUMENTS_MADE = MQLUA_ARGUMENTS_KEPT | MQLUA_BIT(MQLUA_IN_MAILFROM),
 };
 

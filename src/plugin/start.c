@@ -32,7 +32,8 @@ static void say(const char *format, const char *text)
 /* A host that exports Lua functions of its own would get our calls, with another Lua's structures. */
 static bool lua_is_ours(void)
 {
-    void *const functions[] = {(void *)lua_newstate, (void *)lua_resume, (void *)lua_pcall, (void *)luaL_openlibs};
+    void *const functions[] = {(void *)lua_newstate, (void *)lua_resume, (void *)lua_pcall,
+                               (void *)luaL_openlibs};
     Dl_info jit, other;
     if (!dladdr((void *)luaJIT_setmode, &jit))
         return false;
@@ -76,7 +77,8 @@ static void find_json_library(mqlua_plugin *plugin)
     int library = plugin->settings->host.json_library;
     char *error = NULL;
     if (library < 0) {
-        mqlua_log(&plugin->symbols, MQLUA_LOG_WARN, "mailerq-lua: which JSON library this host uses is not known, so "
+        mqlua_log(&plugin->symbols, MQLUA_LOG_WARN,
+                  "mailerq-lua: which JSON library this host uses is not known, so "
                   "policies cannot read message.json: say json_library under \"host\" in the settings");
         return;
     }
@@ -126,7 +128,8 @@ static bool find_host(mqlua_plugin *plugin)
     char missing[600];
     bool complete = mqlua_symbols_load(&plugin->symbols, missing, sizeof missing);
     if (plugin->symbols.legacy) {
-        say("%s", "this is MailerQ 2.1 or 3.0 (it has MQ_SmtpSend), which is not supported: nothing will be done");
+        say("%s",
+            "this is MailerQ 2.1 or 3.0 (it has MQ_SmtpSend), which is not supported: nothing will be done");
         return false;
     }
     if (!complete) {
@@ -134,7 +137,8 @@ static bool find_host(mqlua_plugin *plugin)
         return false;
     }
     if (!lua_is_ours()) {
-        say("%s", "the host exports Lua functions of its own: nothing will be done. Take the build with LuaJIT inside "
+        say("%s", "the host exports Lua functions of its own: nothing will be done. Take the build with "
+                  "LuaJIT inside "
                   "(cmake -DMQLUA_LUAJIT_STATIC=/path/to/libluajit.a)");
         return false;
     }
@@ -144,10 +148,12 @@ static bool find_host(mqlua_plugin *plugin)
 static void say_no_policy(mqlua_plugin *plugin, const char *error)
 {
     const mqlua_settings *settings = plugin->settings;
-    mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: the policy %s does not load:", settings->policy);
+    mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+              "mailerq-lua: the policy %s does not load:", settings->policy);
     mqlua_log_lines(&plugin->symbols, MQLUA_LOG_CRIT, error ? error : "not enough memory");
     if (settings->start_without_policy)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: starting without policy, as the settings say");
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: starting without policy, as the settings say");
 }
 
 /* The policy, else the last one that was good, else none. */
@@ -159,8 +165,10 @@ static void load_policy(mqlua_plugin *plugin)
     mqlua_bundle *checked = mqlua_keep_check(plugin, NULL, &plugin->seen, &error);
     bool refused = checked && mqlua_refused_has(plugin->refused, mqlua_bundle_hash(checked));
     if (refused)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT, "mailerq-lua: the policy %s, %.8s was rolled back before the restart, "
-                  "because its handlers failed on mail; change it", plugin->settings->policy, mqlua_bundle_hash(checked));
+        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: the policy %s, %.8s was rolled back before the restart, "
+                  "because its handlers failed on mail; change it",
+                  plugin->settings->policy, mqlua_bundle_hash(checked));
     else if (!checked)
         say_no_policy(plugin, error);
     free(error);
@@ -172,8 +180,8 @@ static void load_policy(mqlua_plugin *plugin)
     plugin->deferred = wait;
     plugin->refuse = !plugin->bundle && !wait && !plugin->settings->start_without_policy;
     if (plugin->bundle)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_INFO, "mailerq-lua %s: policy %s, generation 1, %.8s", MQLUA_VERSION,
-                  plugin->settings->policy, mqlua_bundle_hash(plugin->bundle));
+        mqlua_log(&plugin->symbols, MQLUA_LOG_INFO, "mailerq-lua %s: policy %s, generation 1, %.8s",
+                  MQLUA_VERSION, plugin->settings->policy, mqlua_bundle_hash(plugin->bundle));
     atomic_store(&plugin->generation, 1);
     mqlua_figures_set(plugin->figures.generation, 1);
 }

@@ -25,19 +25,19 @@ struct mqlua_worker {
     int number; /* from 1 */
     mqlua_loop *loop;
     mqlua_pauses pauses;
-    mqlua_timer soon; /* hand-backs and resumed tasks that an event cannot do itself */
-    mqlua_timer linger;  /* the end of what old states do on their own */
-    mqlua_state *state;  /* the current generation; NULL: no policy */
-    mqlua_state *old;    /* earlier ones that still have users, newest first */
-    _Atomic(mqlua_state *) prepared; /* the next one, made by the thread that reloads */
+    mqlua_timer soon;                       /* hand-backs and resumed tasks that an event cannot do itself */
+    mqlua_timer linger;                     /* the end of what old states do on their own */
+    mqlua_state *state;                     /* the current generation; NULL: no policy */
+    mqlua_state *old;                       /* earlier ones that still have users, newest first */
+    _Atomic(mqlua_state *) prepared;        /* the next one, made by the thread that reloads */
     mqlua_tally tallies[MQLUA_GENERATIONS]; /* by number modulo */
-    uint64_t generation; /* of the plugin, as last seen */
-    unsigned wanted;     /* bits of the events to look at */
+    uint64_t generation;                    /* of the plugin, as last seen */
+    unsigned wanted;                        /* bits of the events to look at */
     mqlua_peers peers;
     mqlua_peer *spare_peers; /* memory is kept until the worker ends: dead objects look at their slots */
-    uint64_t connections; /* made so far: their ids */
-    size_t condemned;    /* connections that were rejected */
-    mqlua_run *runs;     /* that go on after the callback */
+    uint64_t connections;    /* made so far: their ids */
+    size_t condemned;        /* connections that were rejected */
+    mqlua_run *runs;         /* that go on after the callback */
     mqlua_run *spare_runs;
     mqlua_run *held, *held_last; /* by a reject, oldest first */
     size_t held_count;
@@ -46,7 +46,8 @@ struct mqlua_worker {
     mqlua_worker *next, *prev; /* plugin->workers */
 };
 
-/* mq_context_initialize and mq_context_cleanup. NULL when the worker cannot be made (logged): its events are let pass. */
+/* mq_context_initialize and mq_context_cleanup. NULL when the worker cannot be made (logged): its events are
+ * let pass. */
 mqlua_worker *mqlua_worker_new(mqlua_plugin *plugin, MQ_Context *context);
 /* True when nobody needs the plugin any more: the caller frees it. worker may be NULL. */
 bool mqlua_worker_free(mqlua_worker *worker);
@@ -67,8 +68,9 @@ typedef struct mqlua_place {
     int number;
 } mqlua_place;
 
-/* A state that is ready to serve: loaded, context_initialize called. Any thread; no function of the host but MQ_log is
- * called. parcel (NULL: none) is what the state before hands on; stop: see mqlua_env. NULL with *error. */
+/* A state that is ready to serve: loaded, context_initialize called. Any thread; no function of the host but
+ * MQ_log is called. parcel (NULL: none) is what the state before hands on; stop: see mqlua_env. NULL with
+ * *error. */
 mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *place, mqlua_bundle *bundle,
                                      uint64_t generation, const mqlua_parcel *parcel, const atomic_bool *stop,
                                      char **error);
@@ -79,8 +81,8 @@ void mqlua_worker_free_state(mqlua_state *state);
 /* Makes state the current one; the worker has none. */
 void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state);
 
-/* A user of a state is gone; an old generation ends soon after its last one: not at once, its own vm may be what
- * called. */
+/* A user of a state is gone; an old generation ends soon after its last one: not at once, its own vm may be
+ * what called. */
 static inline void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state)
 {
     if (--state->users == 0 && state != worker->state)

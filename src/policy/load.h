@@ -18,13 +18,14 @@ typedef struct mqlua_embedded {
 
 extern const mqlua_embedded mqlua_library[];
 
-/* Compiles every Lua file of the bundle in vm and keeps the bytecode in the bundle. The bundle must not be shared yet.
- * False with *error (malloc'ed: file, line, reason). Not from inside Lua. */
+/* Compiles every Lua file of the bundle in vm and keeps the bytecode in the bundle. The bundle must not be
+ * shared yet. False with *error (malloc'ed: file, line, reason). Not from inside Lua. */
 bool mqlua_load_compile(mqlua_vm *vm, mqlua_bundle *bundle, char **error);
 
-/* Sets up require in the state of vm for a bundle: the policy's folder, the library, Lua's usual paths. Raises. */
+/* Sets up require in the state of vm for a bundle: the policy's folder, the library, Lua's usual paths.
+ * Raises. */
 void mqlua_load_open(lua_State *L, mqlua_bundle *bundle, bool c_modules);
 
-/* Runs the entry file in vm (mqlua_load_open must have run), then closes the globals. False with *error. Not from inside
- * Lua. */
+/* Runs the entry file in vm (mqlua_load_open must have run), then closes the globals. False with *error. Not
+ * from inside Lua. */
 bool mqlua_load_run(mqlua_vm *vm, mqlua_bundle *bundle, char **error);

@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * Small blocks that a Lua state gave back, kept for the next ones of their size. Lua asks for small blocks all
- * the time and its collector frees them in bursts; with the size at hand, as LuaJIT has it, a list for each size is
- * several times as fast as malloc.
+ * Small blocks that a Lua state gave back, kept for the next ones of their size. Lua asks for small blocks
+ * all the time and its collector frees them in bursts; with the size at hand, as LuaJIT has it, a list for
+ * each size is several times as fast as malloc.
  *
  * Every block is one of malloc's, rounded up to what malloc would give out anyway: any may be kept, freed or
- * realloc'ed, whatever its size was before. MQLUA_PLAIN_BLOCKS (builds with sanitizers define it) keeps none, so that
- * each use after free is seen.
+ * realloc'ed, whatever its size was before. MQLUA_PLAIN_BLOCKS (builds with sanitizers define it) keeps none,
+ * so that each use after free is seen.
  */
 
 #include <stdbool.h>
@@ -51,7 +51,8 @@ static inline size_t mqlua_blocks_bytes(size_t of_class)
 /* What to ask malloc for, so that the block can be kept. */
 static inline size_t mqlua_blocks_round(size_t size)
 {
-    return size > MQLUA_BLOCK_LARGEST ? size : mqlua_blocks_bytes(mqlua_blocks_class(size)) - MQLUA_BLOCK_HEAD;
+    return size > MQLUA_BLOCK_LARGEST ? size
+                                      : mqlua_blocks_bytes(mqlua_blocks_class(size)) - MQLUA_BLOCK_HEAD;
 }
 
 /* Whether a block of old bytes is good for so many, and not too good. */

@@ -6,9 +6,9 @@
  * charge their work to the run-time budget. Results and messages are those of LuaJIT 2.1. Replaced are
  * string.rep, lower, upper, reverse and format, table.insert, concat and sort, load, loadstring and
  * collectgarbage; and coroutine.resume, which raises where nesting would overrun the stack of the thread
- * (coroutine.wrap is made from it in coroutine.c). The others either run as byte code in LuaJIT (table.remove,
- * foreach) or are bounded by the size of the Lua stack (unpack, string.byte). A string.rep whose count does
- * not fit in an int is out of memory here, and an empty string in LuaJIT.
+ * (coroutine.wrap is made from it in coroutine.c). The others either run as byte code in LuaJIT
+ * (table.remove, foreach) or are bounded by the size of the Lua stack (unpack, string.byte). A string.rep
+ * whose count does not fit in an int is out of memory here, and an empty string in LuaJIT.
  */
 
 #include <lua.h>

@@ -11,14 +11,16 @@
 /* Tasks that ended without an error are kept with their coroutine for the next ones, up to this many. */
 enum { MQLUA_SPARE_TASKS = 64 };
 
-/* Types that a state knows, and where in its registry their metatables are: asked for with each object that is made. */
+/* Types that a state knows, and where in its registry their metatables are: asked for with each object that
+ * is made. */
 enum { MQLUA_TYPES = 64 };
 typedef struct mqlua_known_type {
     const mqlua_type *type; /* NULL: free */
     int meta;
 } mqlua_known_type;
 
-/* Places in the registry that were given back: taking one of them is one call of Lua, where luaL_ref needs six. */
+/* Places in the registry that were given back: taking one of them is one call of Lua, where luaL_ref needs
+ * six. */
 typedef struct mqlua_places {
     int *list; /* malloc'ed */
     size_t count, room;
@@ -27,13 +29,13 @@ typedef struct mqlua_places {
 struct mqlua_vm {
     lua_State *L;
     mqlua_vm_limits limits;
-    size_t used;      /* bytes */
-    size_t large;     /* bytes in large blocks */
-    size_t pace;      /* beyond this many bytes in use a full collection is due */
+    size_t used;         /* bytes */
+    size_t large;        /* bytes in large blocks */
+    size_t pace;         /* beyond this many bytes in use a full collection is due */
     mqlua_blocks blocks; /* that the state gave back */
     mqlua_places places;
-    bool refused;     /* an allocation was, because of the cap */
-    char *provision;  /* a block for where no allocation may fail; NULL: it was not needed */
+    bool refused;    /* an allocation was, because of the cap */
+    char *provision; /* a block for where no allocation may fail; NULL: it was not needed */
     size_t provision_used;
     bool provision_open;
     size_t reserve;   /* what set-up may use beyond the cap */
@@ -44,18 +46,18 @@ struct mqlua_vm {
     uint64_t timed;   /* the run that wall and cpu belong to */
     double wall, cpu; /* seconds, when the hook first fired in that run */
     const atomic_bool *stop;
-    size_t charged;   /* steps that C counted since the clock was last looked at */
+    size_t charged; /* steps that C counted since the clock was last looked at */
     void *owner;
     mqlua_known_type types[MQLUA_TYPES];
 
     /* tasks */
     mqlua_task *current;
-    mqlua_task *all;         /* every task that is parked or queued */
+    mqlua_task *all; /* every task that is parked or queued */
     mqlua_task *ready, *ready_last;
-    mqlua_task *spare;       /* for the next ones */
+    mqlua_task *spare; /* for the next ones */
     int spares;
     size_t count;
-    char park_tag;           /* its address is what a parked coroutine yields: no script has that value */
+    char park_tag; /* its address is what a parked coroutine yields: no script has that value */
     bool notified;
     void (*notify)(void *ud);
     void *notify_ud;
@@ -74,10 +76,11 @@ struct mqlua_task {
     int ref; /* keeps co alive */
     mqlua_task_state state;
     bool queued, cancelled, listed;
-    bool woken;        /* wait is there */
-    mqlua_wait *wait;  /* the one it is parked on */
-    mqlua_wait *waits; /* every wait that was not finished, also those whose park failed in a script's coroutine */
-    char *failure;     /* mqlua_task_fail: malloc'ed */
+    bool woken;       /* wait is there */
+    mqlua_wait *wait; /* the one it is parked on */
+    mqlua_wait
+        *waits; /* every wait that was not finished, also those whose park failed in a script's coroutine */
+    char *failure; /* mqlua_task_fail: malloc'ed */
     mqlua_cleanup *cleanups;
     mqlua_task *parent, *children, *sibling;
     mqlua_ended ended;
@@ -104,8 +107,8 @@ static inline void mqlua_vm_leave(mqlua_vm *vm)
 /* After a run that failed and whose coroutine is gone, from outside: collects all garbage if that is due. */
 void mqlua_vm_relieve(mqlua_vm *vm);
 
-/* Between the two, memory cannot run out before some 30 KB: for what LuaJIT must not fail at half-way. provide is
- * false when that cannot be promised. */
+/* Between the two, memory cannot run out before some 30 KB: for what LuaJIT must not fail at half-way.
+ * provide is false when that cannot be promised. */
 bool mqlua_vm_provide(mqlua_vm *vm);
 void mqlua_vm_provided(mqlua_vm *vm);
 

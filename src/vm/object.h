@@ -40,7 +40,8 @@ typedef struct mqlua_object {
     uint64_t serial;
 } mqlua_object;
 
-/* Makes the metatable of type in this state, once; must come before the first push. Raises on lack of memory. */
+/* Makes the metatable of type in this state, once; must come before the first push. Raises on lack of memory.
+ */
 void mqlua_object_register(lua_State *L, const mqlua_type *type);
 
 /* Pushes a new object of size bytes (at least sizeof(mqlua_object); the rest is zeroed) and returns it.
@@ -50,7 +51,8 @@ void *mqlua_object_push(lua_State *L, const mqlua_type *type, size_t size, mqlua
 /* The object at index, or raises: wrong type (luaL_argerror style), or dead. */
 void *mqlua_object_check(lua_State *L, int index, const mqlua_type *type);
 
-/* The object at index, or NULL when it is something else. *alive (may be NULL) tells whether it lives. Never raises. */
+/* The object at index, or NULL when it is something else. *alive (may be NULL) tells whether it lives. Never
+ * raises. */
 void *mqlua_object_test(lua_State *L, int index, const mqlua_type *type, bool *alive);
 
 /* Of a NULL-terminated list of names, the one nearest to name, or NULL when none is near. Never raises. */

@@ -130,7 +130,8 @@ static int describe_failure(lua_State *L)
     return 0;
 }
 
-/* A child that runs, which is where the cancelling came from, ends when it parks: it is nobody's child by then. */
+/* A child that runs, which is where the cancelling came from, ends when it parks: it is nobody's child by
+ * then. */
 static void cancel_children(mqlua_task *task)
 {
     while (task->children) {

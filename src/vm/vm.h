@@ -67,7 +67,8 @@ int mqlua_vm_call(mqlua_vm *vm, lua_CFunction function, void *ud, char **error);
  * is off and the memory cap is exceeded by a reserve at most. */
 int mqlua_vm_setup(mqlua_vm *vm, lua_CFunction function, void *ud, char **error);
 
-/* As mqlua_vm_setup, for what is done at every message: an error has no traceback, which would only name C functions. */
+/* As mqlua_vm_setup, for what is done at every message: an error has no traceback, which would only name C
+ * functions. */
 int mqlua_vm_store(mqlua_vm *vm, lua_CFunction function, void *ud, char **error);
 
 /* Counts work that C does for a script (steps: roughly one per byte or element looked at) against the
@@ -80,8 +81,8 @@ void mqlua_vm_look(lua_State *L);
 /* True when the run-time budget of the current run is spent; errors must then be let through. */
 bool mqlua_vm_expired(const mqlua_vm *vm);
 
-/* Pushes the ffi module, for Lua code of ours that keeps it to itself: scripts get it only when it is allowed.
- * Raises on lack of stack. */
+/* Pushes the ffi module, for Lua code of ours that keeps it to itself: scripts get it only when it is
+ * allowed. Raises on lack of stack. */
 void mqlua_vm_push_ffi(lua_State *L);
 
 /* Bytes in use by the state. */

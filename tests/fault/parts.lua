@@ -27,12 +27,20 @@ function parts.tasks(connection)
       return i
     end)
   end
-  mq.after(0.001, function() done.after = true end)
-  connection:spawn(function() mq.sleep(0.002) end)
+  mq.after(0.001, function()
+    done.after = true
+  end)
+  connection:spawn(function()
+    mq.sleep(0.002)
+  end)
   for i, result in ipairs(mq.wait(tasks)) do
-    if not result.ok then error(result.value) end
+    if not result.ok then
+      error(result.value)
+    end
   end
-  local ok = pcall(mq.with_timeout, 0.001, function() mq.sleep(1) end)
+  local ok = pcall(mq.with_timeout, 0.001, function()
+    mq.sleep(1)
+  end)
   local step = coroutine.wrap(function()
     mq.sleep(0.001)
     coroutine.yield(ok)

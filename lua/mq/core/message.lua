@@ -21,7 +21,10 @@ end
 -- Header text goes into the message as it is: a line end in it would start another field, or the body.
 local function check_header_name(name, level)
   if type(name) ~= "string" or not find(name, "^[!-9;-~]+$") then
-    error("a header name must be printable characters without blanks and colon, got " .. tostring(name), level + 1)
+    error(
+      "a header name must be printable characters without blanks and colon, got " .. tostring(name),
+      level + 1
+    )
   end
 end
 
@@ -33,7 +36,12 @@ end
 
 -- message:add_dkim{domain =, selector =, key =, ...}: signs with one more key.
 function methods.add_dkim(message, key)
-  if type(key) ~= "table" or type(key.domain) ~= "string" or type(key.selector) ~= "string" or type(key.key) ~= "string" then
+  if
+    type(key) ~= "table"
+    or type(key.domain) ~= "string"
+    or type(key.selector) ~= "string"
+    or type(key.key) ~= "string"
+  then
     error("message:add_dkim takes a table with the strings domain, selector and key", 2)
   end
   local json = message.json
