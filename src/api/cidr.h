@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* mq.cidr(list): sets of IP networks as Lua sees them. The sets themselves are in policy/cidr.h. */
+/* mq.cidr(list): sets of IP networks as Lua sees them. The sets themselves are in base/cidr.h. */
 
-#include "policy/cidr.h"
+#include "base/cidr.h"
 
 #include <lua.h>
 

@@ -2,7 +2,7 @@
 
 #include "api/connection.h"
 #include "api/tasks.h"
-#include "policy/cidr.h"
+#include "base/cidr.h"
 #include "vm/refs.h"
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -3,10 +3,11 @@
 /* mq.file, mq.set, mq.map: data files as Lua sees them. The tables belong to the bundle, which outlives the
  * vm. */
 
+#include "api/data.h"
 #include "api/address.h"
 #include "api/env.h"
-#include "api/lookup.h"
 #include "api/raise.h"
+#include "base/lookup.h"
 #include "vm/object.h"
 
 #include <string.h>
@@ -155,7 +156,7 @@ static int l_map(lua_State *L)
     return push_table(L, "mq.map", MQLUA_FILE_MAP, &map_type);
 }
 
-void mqlua_lookup_open(lua_State *L)
+void mqlua_data_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"file", l_file}, {"set", l_set}, {"map", l_map}, {NULL, NULL}};
     mqlua_object_register(L, &set_type);

@@ -14,8 +14,8 @@
 #include "vm/task.h"
 #include "vm/vm.h"
 
-typedef struct mqlua_metrics mqlua_metrics;   /* api/metrics.h: process-wide */
-typedef struct mqlua_threads mqlua_threads;   /* api/threads.h: process-wide helper threads */
+typedef struct mqlua_metrics mqlua_metrics;   /* base/metrics.h: process-wide */
+typedef struct mqlua_threads mqlua_threads;   /* base/threads.h: process-wide helper threads */
 typedef struct mqlua_registry mqlua_registry; /* api/on.h: the handlers of this vm */
 typedef struct mqlua_tree mqlua_tree;         /* json/tree.h */
 typedef struct mqlua_made mqlua_made;         /* api/verdict.h */

@@ -1,353 +1,291 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/metrics_internal.h"
+
+/* mq.counter, mq.gauge, mq.histogram, mq.metrics. */
+
+#include "api/metrics.h"
+#include "api/env.h"
+#include "api/raise.h"
 #include "mq/log.h"
-#include "policy/error.h"
+#include "vm/object.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+typedef struct handle {
+    mqlua_object object;
+    mqlua_metric *metric;
+    mqlua_series *only; /* of a metric without labels */
+} handle;
 
-static const double default_buckets[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-                                         0.25,  0.5,    1,     2.5,  5,     10};
+static const mqlua_type types[3];
 
-mqlua_metrics *mqlua_metrics_new(const mqlua_symbols *symbols, mqlua_metrics *parent)
+static handle *check(lua_State *L, mqlua_metric_kind kind)
 {
-    mqlua_metrics *metrics = calloc(1, sizeof *metrics);
-    if (!metrics || pthread_mutex_init(&metrics->lock, NULL) != 0) {
-        free(metrics);
-        return NULL;
+    return mqlua_object_check(L, 1, &types[kind]);
+}
+
+/* Label values in a table by name, at index: they go on the stack in the labels' order. */
+static void spread(lua_State *L, int index, const mqlua_metric_spec *spec)
+{
+    size_t given = 0, known = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        given++;
+    luaL_checkstack(L, MQLUA_METRIC_LABELS, "labels");
+    for (size_t i = 0; i < spec->nlabels; i++) {
+        lua_getfield(L, index, spec->labels[i]);
+        known += !lua_isnil(L, -1);
     }
-    metrics->symbols = symbols;
-    metrics->parent = parent;
-    return metrics;
+    if (given != known)
+        luaL_error(L, "%s: a value for a label that it does not have", spec->name);
+    lua_remove(L, index);
 }
 
-static void free_series(mqlua_series *series)
+/* The text of a label's value. nil is the empty text: a field that happens to be nil must not make a handler
+ * fail because of a metric. */
+static const char *check_value(lua_State *L, int index, size_t *size)
 {
-    if (!series)
-        return;
-    for (size_t i = 0; i < MQLUA_METRIC_LABELS; i++)
-        free(series->values[i]);
-    free(series);
-}
-
-static void free_metric(mqlua_metric *metric)
-{
-    mqlua_series *series = atomic_load(&metric->first);
-    while (series) {
-        mqlua_series *next = atomic_load(&series->next_in_order);
-        free_series(series);
-        series = next;
+    int type = lua_type(L, index);
+    *size = 0;
+    if (type == LUA_TNIL)
+        return "";
+    if (type == LUA_TBOOLEAN) {
+        lua_pushstring(L, lua_toboolean(L, index) ? "true" : "false");
+        lua_replace(L, index);
     }
-    free_series(metric->overflow);
-    for (size_t i = 0; i < metric->spec.nlabels; i++)
-        free((char *)(uintptr_t)metric->spec.labels[i]);
-    free((char *)(uintptr_t)metric->spec.name);
-    free((char *)(uintptr_t)metric->spec.help);
-    free(metric->places);
-    pthread_mutex_destroy(&metric->lock);
-    free(metric);
+    return luaL_checklstring(L, index, size);
 }
 
-void mqlua_metrics_free(mqlua_metrics *metrics)
+/* The series that the arguments from index on name: values in order, or one table by name. */
+static mqlua_series *check_series(lua_State *L, const handle *self, int index)
 {
+    const mqlua_metric_spec *spec = mqlua_metric_spec_of(self->metric);
+    const char *values[MQLUA_METRIC_LABELS];
+    size_t sizes[MQLUA_METRIC_LABELS];
+    if (lua_istable(L, index) && lua_gettop(L) == index)
+        spread(L, index, spec);
+    if (lua_gettop(L) - index + 1 != (int)spec->nlabels)
+        luaL_error(L, "%s wants %d label values, not %d", spec->name, (int)spec->nlabels,
+                   lua_gettop(L) - index + 1);
+    for (size_t i = 0; i < spec->nlabels; i++)
+        values[i] = check_value(L, index + (int)i, &sizes[i]);
+    return self->only ? self->only : mqlua_metric_series(self->metric, values, sizes);
+}
+
+static double check_amount(lua_State *L, mqlua_metric_kind kind)
+{
+    double amount = luaL_checknumber(L, 2);
+    if (!isfinite(amount))
+        luaL_argerror(L, 2, "not a finite number");
+    if (kind == MQLUA_COUNTER && amount < 0)
+        luaL_argerror(L, 2, "a counter only grows; use a gauge");
+    return amount;
+}
+
+static int inc(lua_State *L, mqlua_metric_kind kind)
+{
+    mqlua_series_add(check_series(L, check(L, kind), 2), 1);
+    return 0;
+}
+
+static int add(lua_State *L, mqlua_metric_kind kind)
+{
+    const handle *self = check(L, kind);
+    double amount = check_amount(L, kind);
+    mqlua_series_add(check_series(L, self, 3), amount);
+    return 0;
+}
+
+static int l_counter_inc(lua_State *L)
+{
+    return inc(L, MQLUA_COUNTER);
+}
+
+static int l_counter_add(lua_State *L)
+{
+    return add(L, MQLUA_COUNTER);
+}
+
+static int l_gauge_inc(lua_State *L)
+{
+    return inc(L, MQLUA_GAUGE);
+}
+
+static int l_gauge_add(lua_State *L)
+{
+    return add(L, MQLUA_GAUGE);
+}
+
+static int l_gauge_set(lua_State *L)
+{
+    const handle *self = check(L, MQLUA_GAUGE);
+    double value = check_amount(L, MQLUA_GAUGE);
+    mqlua_series_set(check_series(L, self, 3), value);
+    return 0;
+}
+
+static int l_observe(lua_State *L)
+{
+    const handle *self = check(L, MQLUA_HISTOGRAM);
+    double value = check_amount(L, MQLUA_HISTOGRAM);
+    mqlua_series_observe(check_series(L, self, 3), value);
+    return 0;
+}
+
+static const luaL_Reg counter_methods[] = {{"inc", l_counter_inc}, {"add", l_counter_add}, {NULL, NULL}};
+static const luaL_Reg gauge_methods[] = {
+    {"inc", l_gauge_inc}, {"add", l_gauge_add}, {"set", l_gauge_set}, {NULL, NULL}};
+static const luaL_Reg histogram_methods[] = {{"observe", l_observe}, {NULL, NULL}};
+
+static const mqlua_type types[3] = {[MQLUA_COUNTER] = {.name = "counter", .methods = counter_methods},
+                                    [MQLUA_GAUGE] = {.name = "gauge", .methods = gauge_methods},
+                                    [MQLUA_HISTOGRAM] = {.name = "histogram", .methods = histogram_methods}};
+
+static const char *const functions[3] = {"mq.counter", "mq.gauge", "mq.histogram"};
+
+static void read_labels(lua_State *L, int index, mqlua_metric_spec *spec, const char *function)
+{
+    if (!lua_istable(L, index))
+        luaL_error(L, "%s: labels must be a list of names", function);
+    spec->nlabels = lua_objlen(L, index);
+    if (spec->nlabels > MQLUA_METRIC_LABELS)
+        luaL_error(L, "%s: more than %d labels", function, MQLUA_METRIC_LABELS);
+    for (size_t i = 0; i < spec->nlabels; i++) {
+        lua_rawgeti(L, index, (int)i + 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "%s: labels must be a list of names", function);
+        spec->labels[i] = lua_tostring(L, -1); /* the list keeps it */
+        lua_pop(L, 1);
+    }
+}
+
+static void read_buckets(lua_State *L, int index, mqlua_metric_spec *spec, const char *function)
+{
+    size_t count = lua_istable(L, index) ? lua_objlen(L, index) : 0;
+    if (!count || count > MQLUA_METRIC_BUCKETS)
+        luaL_error(L, "%s: buckets must be a list of 1 to %d numbers", function, MQLUA_METRIC_BUCKETS);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, index, (int)i + 1);
+        if (lua_type(L, -1) != LUA_TNUMBER)
+            luaL_error(L, "%s: buckets must be a list of 1 to %d numbers", function, MQLUA_METRIC_BUCKETS);
+        spec->buckets[i] = lua_tonumber(L, -1);
+        lua_pop(L, 1);
+    }
+    spec->nbuckets = count;
+}
+
+/* The table at 2 into spec, by key, so that a misspelt key does not go unnoticed. */
+static void read_options(lua_State *L, mqlua_metric_spec *spec, const char *function)
+{
+    static const char *const names[] = {"labels", "max_series", "help", "buckets", NULL};
+    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        int value = lua_gettop(L);
+        if (strcmp(key, "labels") == 0) {
+            read_labels(L, value, spec, function);
+        } else if (strcmp(key, "max_series") == 0) {
+            double most = lua_tonumber(L, value);
+            if (!(most >= 1 && most <= MQLUA_METRIC_SERIES_MAX))
+                luaL_error(L, "%s: max_series must be from 1 to %d", function, MQLUA_METRIC_SERIES_MAX);
+            spec->max_series = (size_t)most;
+        } else if (strcmp(key, "help") == 0) {
+            if (lua_type(L, value) != LUA_TSTRING)
+                luaL_error(L, "%s: help must be a text", function);
+            spec->help = lua_tostring(L, value);
+        } else if (strcmp(key, "buckets") == 0) {
+            if (spec->kind != MQLUA_HISTOGRAM)
+                luaL_error(L, "%s: buckets are for mq.histogram", function);
+            read_buckets(L, value, spec, function);
+        } else {
+            const char *nearest = mqlua_object_nearest(key, names, sizeof *names);
+            luaL_error(L, "%s: unknown option '%s'%s%s", function, key, nearest ? "; did you mean " : "",
+                       nearest ? nearest : "");
+        }
+    }
+}
+
+static int make(lua_State *L, mqlua_metric_kind kind)
+{
+    mqlua_metric_spec spec = {.kind = kind, .name = luaL_checkstring(L, 1)};
+    mqlua_metrics *metrics = mqlua_env_of(L)->metrics;
     if (!metrics)
+        return luaL_error(L, "%s: there are no metrics here", functions[kind]);
+    lua_settop(L, 2);
+    if (!lua_isnil(L, 2)) {
+        luaL_checktype(L, 2, LUA_TTABLE);
+        read_options(L, &spec, functions[kind]);
+    }
+    handle *self = mqlua_object_push(L, &types[kind], sizeof *self, NULL);
+    char *error = NULL;
+    self->metric = mqlua_metric_get(metrics, &spec, &error);
+    if (!self->metric)
+        return mqlua_raise(L, functions[kind], error);
+    if (!spec.nlabels)
+        self->only = mqlua_metric_series(self->metric, NULL, NULL);
+    return 1;
+}
+
+static int l_counter(lua_State *L)
+{
+    return make(L, MQLUA_COUNTER);
+}
+
+static int l_gauge(lua_State *L)
+{
+    return make(L, MQLUA_GAUGE);
+}
+
+static int l_histogram(lua_State *L)
+{
+    return make(L, MQLUA_HISTOGRAM);
+}
+
+static int push_text(lua_State *L)
+{
+    lua_pushstring(L, lua_touserdata(L, 1));
+    return 1;
+}
+
+static int l_metrics(lua_State *L)
+{
+    mqlua_metrics *metrics = mqlua_env_of(L)->metrics;
+    char *text = metrics ? mqlua_metrics_text(metrics) : NULL;
+    if (!text)
+        return luaL_error(L, "mq.metrics: %s", metrics ? "not enough memory" : "there are no metrics here");
+    /* Pushing may raise, and text must not be lost then. */
+    lua_pushcfunction(L, push_text);
+    lua_pushlightuserdata(L, text);
+    int status = lua_pcall(L, 1, 1, 0);
+    free(text);
+    return status ? lua_error(L) : 1;
+}
+
+void mqlua_metrics_warn(void *ud, const char *text)
+{
+    mqlua_log(ud, MQLUA_LOG_WARN, "%s", text);
+}
+
+void mqlua_metrics_log(mqlua_metrics *metrics, const mqlua_symbols *symbols)
+{
+    char *text = mqlua_metrics_short(metrics);
+    if (!text)
         return;
-    while (metrics->first) {
-        mqlua_metric *metric = metrics->first;
-        metrics->first = metric->next;
-        free_metric(metric);
-    }
-    pthread_mutex_destroy(&metrics->lock);
-    free(metrics);
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
+        mqlua_log(symbols, MQLUA_LOG_INFO, "metric %.*s", (int)(end - line), line);
+    free(text);
 }
 
-/* ---- definitions ---- */
-
-static bool is_name(const char *text, bool colon)
+void mqlua_metrics_open(lua_State *L)
 {
-    if (!*text || strlen(text) > 200)
-        return false;
-    for (const char *c = text; *c; c++) {
-        bool letter =
-            (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_' || (colon && *c == ':');
-        if (!letter && (c == text || *c < '0' || *c > '9'))
-            return false;
+    static const luaL_Reg list[] = {{"counter", l_counter},
+                                    {"gauge", l_gauge},
+                                    {"histogram", l_histogram},
+                                    {"metrics", l_metrics},
+                                    {NULL, NULL}};
+    for (int i = 0; i < 3; i++)
+        mqlua_object_register(L, &types[i]);
+    for (const luaL_Reg *f = list; f->name; f++) {
+        lua_pushcfunction(L, f->func);
+        lua_setfield(L, -2, f->name);
     }
-    return true;
-}
-
-static bool check_spec(const mqlua_metric_spec *spec, char **error)
-{
-    if (!is_name(spec->name, true)) {
-        mqlua_error_set(error, "'%.100s' is not a name for a metric: letters, digits, _ and :", spec->name);
-        return false;
-    }
-    for (size_t i = 0; i < spec->nlabels; i++) {
-        const char *label = spec->labels[i];
-        if (!is_name(label, false) || strncmp(label, "__", 2) == 0 || strcmp(label, "le") == 0) {
-            mqlua_error_set(
-                error, "%s: '%.100s' is not a name for a label: letters, digits and _, not 'le' or '__...'",
-                spec->name, label);
-            return false;
-        }
-        for (size_t j = 0; j < i; j++) {
-            if (strcmp(label, spec->labels[j]) == 0) {
-                mqlua_error_set(error, "%s: label '%s' twice", spec->name, label);
-                return false;
-            }
-        }
-    }
-    for (size_t i = 0; i < spec->nbuckets; i++) {
-        if (!isfinite(spec->buckets[i]) || (i && spec->buckets[i] <= spec->buckets[i - 1])) {
-            mqlua_error_set(error, "%s: buckets must be numbers that grow", spec->name);
-            return false;
-        }
-    }
-    if (spec->max_series > MQLUA_METRIC_SERIES_MAX) {
-        mqlua_error_set(error, "%s: max_series must be at most %d", spec->name, MQLUA_METRIC_SERIES_MAX);
-        return false;
-    }
-    return true;
-}
-
-static bool agrees(const mqlua_metric_spec *old, const mqlua_metric_spec *spec, char **error)
-{
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
-    if (old->kind != spec->kind) {
-        mqlua_error_set(error, "%s is a %s already, since the process started; choose another name",
-                        spec->name, kinds[old->kind]);
-        return false;
-    }
-    bool same = old->nlabels == spec->nlabels;
-    for (size_t i = 0; same && i < spec->nlabels; i++)
-        same = strcmp(old->labels[i], spec->labels[i]) == 0;
-    if (!same) {
-        mqlua_error_set(error, "%s has other labels already, since the process started; choose another name",
-                        spec->name);
-        return false;
-    }
-    if (old->nbuckets != spec->nbuckets ||
-        memcmp(old->buckets, spec->buckets, spec->nbuckets * sizeof(double))) {
-        mqlua_error_set(error, "%s has other buckets already, since the process started; choose another name",
-                        spec->name);
-        return false;
-    }
-    return true;
-}
-
-static mqlua_series *make_series(mqlua_metric *metric, const char *const *values, const size_t *sizes);
-
-static mqlua_metric *make_metric(const mqlua_metric_spec *spec, const mqlua_symbols *symbols)
-{
-    static const char *const other[] = {"other", "other", "other", "other",
-                                        "other", "other", "other", "other"};
-    static const size_t sizes[] = {5, 5, 5, 5, 5, 5, 5, 5};
-    mqlua_metric *metric = calloc(1, sizeof *metric);
-    if (!metric || pthread_mutex_init(&metric->lock, NULL) != 0) {
-        free(metric);
-        return NULL;
-    }
-    metric->spec = *spec;
-    metric->symbols = symbols;
-    metric->mask = 1;
-    while (metric->mask < spec->max_series)
-        metric->mask *= 2;
-    metric->places = calloc(metric->mask, sizeof *metric->places);
-    metric->mask--;
-    metric->last = &metric->first;
-    metric->spec.name = strdup(spec->name);
-    metric->spec.help = spec->help ? strdup(spec->help) : NULL;
-    bool good = metric->places && metric->spec.name && (!spec->help || metric->spec.help);
-    for (size_t i = 0; i < spec->nlabels; i++) {
-        metric->spec.labels[i] = strdup(spec->labels[i]);
-        good = good && metric->spec.labels[i];
-    }
-    metric->overflow = good ? make_series(metric, other, sizes) : NULL;
-    if (metric->overflow)
-        return metric;
-    free_metric(metric);
-    return NULL;
-}
-
-static mqlua_metric *find_metric(mqlua_metrics *metrics, const char *name)
-{
-    mqlua_metric *metric = metrics->first;
-    while (metric && strcmp(metric->spec.name, name) != 0)
-        metric = metric->next;
-    return metric;
-}
-
-/* With the lock held. */
-static mqlua_metric *get_locked(mqlua_metrics *metrics, const mqlua_metric_spec *spec, char **error)
-{
-    mqlua_metric *metric = find_metric(metrics, spec->name);
-    if (metric)
-        return agrees(&metric->spec, spec, error) ? metric : NULL;
-    if (metrics->count == MQLUA_METRICS) {
-        mqlua_error_set(error, "%s: more than %d metrics", spec->name, MQLUA_METRICS);
-        return NULL;
-    }
-    metric = make_metric(spec, metrics->symbols);
-    if (!metric) {
-        mqlua_error_set(error, "%s: not enough memory", spec->name);
-        return NULL;
-    }
-    *(metrics->last ? &metrics->last->next : &metrics->first) = metric;
-    metrics->last = metric;
-    metrics->count++;
-    return metric;
-}
-
-mqlua_metric *mqlua_metric_get(mqlua_metrics *metrics, const mqlua_metric_spec *wanted, char **error)
-{
-    mqlua_metric_spec spec = *wanted;
-    if (!check_spec(&spec, error))
-        return NULL;
-    if (!spec.max_series)
-        spec.max_series = MQLUA_METRIC_SERIES;
-    if (spec.kind == MQLUA_HISTOGRAM && !spec.nbuckets) {
-        spec.nbuckets = sizeof default_buckets / sizeof *default_buckets;
-        memcpy(spec.buckets, default_buckets, sizeof default_buckets);
-    }
-    bool good = true;
-    if (metrics->parent) {
-        pthread_mutex_lock(&metrics->parent->lock);
-        mqlua_metric *above = find_metric(metrics->parent, spec.name);
-        good = !above || agrees(&above->spec, &spec, error);
-        pthread_mutex_unlock(&metrics->parent->lock);
-    }
-    if (!good)
-        return NULL;
-    pthread_mutex_lock(&metrics->lock);
-    mqlua_metric *metric = get_locked(metrics, &spec, error);
-    pthread_mutex_unlock(&metrics->lock);
-    return metric;
-}
-
-const mqlua_metric_spec *mqlua_metric_spec_of(const mqlua_metric *metric)
-{
-    return &metric->spec;
-}
-
-/* ---- series ---- */
-
-static size_t cut(size_t size)
-{
-    return size > MQLUA_METRIC_VALUE ? MQLUA_METRIC_VALUE : size;
-}
-
-static mqlua_series *make_series(mqlua_metric *metric, const char *const *values, const size_t *sizes)
-{
-    mqlua_series *series = calloc(1, sizeof *series + (metric->spec.nbuckets + 1) * sizeof *series->buckets);
-    if (!series)
-        return NULL;
-    series->metric = metric;
-    for (size_t i = 0; i < metric->spec.nlabels; i++) {
-        series->sizes[i] = cut(sizes[i]);
-        series->values[i] = malloc(series->sizes[i] + 1);
-        if (!series->values[i]) {
-            free_series(series);
-            return NULL;
-        }
-        memcpy(series->values[i], values[i], series->sizes[i]);
-        series->values[i][series->sizes[i]] = 0;
-    }
-    return series;
-}
-
-static bool is_series(const mqlua_series *series, const char *const *values, const size_t *sizes,
-                      size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (series->sizes[i] != cut(sizes[i]) || memcmp(series->values[i], values[i], series->sizes[i]) != 0)
-            return false;
-    return true;
-}
-
-/* Series are only ever added, and a chain is published by its head: reading it needs no lock. */
-static mqlua_series *find_series(_Atomic(mqlua_series *) *place, const char *const *values,
-                                 const size_t *sizes, size_t count)
-{
-    mqlua_series *series = atomic_load_explicit(place, memory_order_acquire);
-    while (series && !is_series(series, values, sizes, count))
-        series = series->next;
-    return series;
-}
-
-static mqlua_series *add_series(mqlua_metric *metric, _Atomic(mqlua_series *) *place,
-                                const char *const *values, const size_t *sizes)
-{
-    bool warn = false;
-    pthread_mutex_lock(&metric->lock);
-    mqlua_series *series = find_series(place, values, sizes, metric->spec.nlabels);
-    if (!series && metric->count < metric->spec.max_series)
-        series = make_series(metric, values, sizes);
-    else if (!series) {
-        warn = !metric->warned;
-        metric->warned = true;
-    }
-    if (series && !series->listed) {
-        series->listed = true;
-        series->next = atomic_load_explicit(place, memory_order_relaxed);
-        atomic_store_explicit(place, series, memory_order_release);
-        atomic_store_explicit(metric->last, series, memory_order_release);
-        metric->last = &series->next_in_order;
-        metric->count++;
-    }
-    pthread_mutex_unlock(&metric->lock);
-    if (warn)
-        mqlua_log(metric->symbols, MQLUA_LOG_WARN,
-                  "metric %s has %zu series, its max_series; further ones are counted together as \"other\"",
-                  metric->spec.name, metric->spec.max_series);
-    return series;
-}
-
-mqlua_series *mqlua_metric_series(mqlua_metric *metric, const char *const *values, const size_t *sizes)
-{
-    XXH64_hash_t hash = 0;
-    for (size_t i = 0; i < metric->spec.nlabels; i++)
-        hash = XXH3_64bits_withSeed(values[i], cut(sizes[i]), hash + i + 1);
-    _Atomic(mqlua_series *) *place = &metric->places[hash & metric->mask];
-    mqlua_series *series = find_series(place, values, sizes, metric->spec.nlabels);
-    if (!series)
-        series = add_series(metric, place, values, sizes);
-    if (series)
-        return series;
-    atomic_store_explicit(&metric->overflowed, true, memory_order_relaxed);
-    return metric->overflow;
-}
-
-void mqlua_series_add(mqlua_series *series, double amount)
-{
-    double old = atomic_load_explicit(&series->value, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&series->value, &old, old + amount, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-        /* old is what another thread made of it */
-    }
-}
-
-void mqlua_series_set(mqlua_series *series, double value)
-{
-    atomic_store_explicit(&series->value, value, memory_order_relaxed);
-}
-
-void mqlua_series_observe(mqlua_series *series, double value)
-{
-    const mqlua_metric_spec *spec = &series->metric->spec;
-    size_t bucket = 0;
-    if (isnan(value))
-        return;
-    while (bucket < spec->nbuckets && value > spec->buckets[bucket])
-        bucket++;
-    atomic_fetch_add_explicit(&series->buckets[bucket], 1, memory_order_relaxed);
-    mqlua_series_add(series, value);
-}
-
-double mqlua_series_value(const mqlua_series *series)
-{
-    return atomic_load_explicit(&series->value, memory_order_relaxed);
 }

@@ -7,7 +7,7 @@
 #include "api/connection.h"
 #include "api/generation.h"
 #include "api/logging.h"
-#include "api/lookup.h"
+#include "api/data.h"
 #include "api/message.h"
 #include "api/metrics.h"
 #include "api/on.h"
@@ -41,7 +41,7 @@ int mqlua_api_open(lua_State *L)
 {
     static void (*const parts[])(lua_State *) = {
         mqlua_json_open,     mqlua_on_open,      mqlua_verdict_open, mqlua_tasks_open,
-        mqlua_timers_open,   mqlua_cidr_open,    mqlua_lookup_open,  mqlua_logging_open,
+        mqlua_timers_open,   mqlua_cidr_open,    mqlua_data_open,    mqlua_logging_open,
         mqlua_password_open, mqlua_metrics_open, mqlua_clock_open,   mqlua_generation_open,
     };
     mqlua_env *env = mqlua_env_of(L);

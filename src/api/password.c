@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/password.h"
 #include "api/env.h"
-#include "api/threads.h"
+#include "base/threads.h"
 
 #include <crypt.h>
 #include <stdlib.h>
@@ -174,7 +174,7 @@ static int l_verify(lua_State *L)
     v->size = size;
     memcpy(v->password, password, size);
     memcpy(v->hash, hash, hash_size);
-    if (!mqlua_threads_submit(env->threads, env->loop, &v->job)) {
+    if (!mqlua_threads_submit(env->threads, mqlua_loop_mailbox(env->loop), &v->job)) {
         release(v);
         return push_failure(L, MQLUA_PASSWORD_MEMORY);
     }

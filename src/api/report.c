@@ -2,7 +2,7 @@
 
 #include "api/report.h"
 #include "api/logging.h"
-#include "api/metrics.h"
+#include "base/metrics.h"
 #include <string.h>
 
 /* A handler that fails on every event must not fill the disk: lines are limited, the counter is not. */

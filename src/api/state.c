@@ -5,7 +5,7 @@
 #include "api/move.h"
 #include "api/open.h"
 #include "api/timers.h"
-#include "policy/error.h"
+#include "base/error.h"
 #include "policy/load.h"
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,8 @@
 #include "cli/cli.h"
 
 #include "api/lint.h"
-#include "api/metrics.h"
-#include "api/threads.h"
+#include "base/metrics.h"
+#include "base/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,7 @@ static int check(const char *policy)
         return CLI_TROUBLE;
     }
     mqlua_env proto = {.settings = settings};
-    proto.metrics = mqlua_metrics_new(NULL, NULL);
+    proto.metrics = mqlua_metrics_new(NULL, NULL, NULL);
     proto.threads = mqlua_threads_new();
     int status = CLI_TROUBLE;
     if (proto.metrics && proto.threads)

@@ -2,6 +2,7 @@
 
 /* Whole values: from a tree to Lua, from Lua to Lua, from Lua to a tree. */
 
+#include "base/number.h"
 #include "json/value.h"
 #include "vm/vm.h"
 
@@ -141,7 +142,7 @@ static void *new_scalar(const mqlua_tree *tree, const mqlua_scalar *scalar)
         return scalar->beyond ? tree->new_unsigned(tree, (uint64_t)scalar->integer)
                               : tree->new_integer(tree, scalar->integer);
     case MQLUA_TREE_REAL:
-        mqlua_value_format(scalar->real, text);
+        mqlua_number_format(scalar->real, text);
         return tree->new_real(tree, scalar->real, text);
     case MQLUA_TREE_STRING:
         return tree->new_string(tree, scalar->string, scalar->size);

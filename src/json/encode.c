@@ -4,6 +4,7 @@
  * would need a second copy of the whole value outside of the script's memory limit, and cannot be
  * interrupted. */
 
+#include "base/number.h"
 #include "json/text.h"
 #include "json/value.h"
 #include "vm/vm.h"
@@ -129,7 +130,7 @@ static void add_scalar(output *out, const mqlua_scalar *scalar, const mqlua_path
         add_text(out, text);
         break;
     case MQLUA_TREE_REAL:
-        mqlua_value_format(scalar->real, text);
+        mqlua_number_format(scalar->real, text);
         add_text(out, text);
         break;
     case MQLUA_TREE_STRING:

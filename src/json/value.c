@@ -224,22 +224,6 @@ void mqlua_value_push_scalar(lua_State *L, const mqlua_scalar *scalar)
     }
 }
 
-void mqlua_value_format(double number, char text[32])
-{
-    if (number == 0) { /* only -0 comes here, which "-0" would not say to readers that see an integer in it */
-        strcpy(text, signbit(number) ? "-0.0" : "0");
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, 32, "%.*g", digits, number);
-        if (strtod(text, NULL) == number)
-            break;
-    }
-    char *point = strchr(text, ','); /* some locales */
-    if (point)
-        *point = '.';
-}
-
 /* ---- tables ---- */
 
 /* ARRAY or OBJECT, when that is the mark on top of the stack; else 0. Raises nothing. */

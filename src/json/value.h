@@ -73,10 +73,6 @@ void mqlua_value_carry_mark(lua_State *from, int index, lua_State *to);
 /* Makes the table on top of the stack an array, or an object. */
 void mqlua_value_mark(lua_State *L, enum mqlua_tree_type type);
 
-/* The shortest decimal text that reads back as the same number, at most 31 characters. Finite numbers only.
- */
-void mqlua_value_format(double number, char text[32]);
-
 /* mq.array, mq.object: an argument (or a new table) marked as such. For lua_pushcfunction. */
 int mqlua_value_l_array(lua_State *L);
 int mqlua_value_l_object(lua_State *L);

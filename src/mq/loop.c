@@ -2,7 +2,6 @@
 
 #include "mq/loop.h"
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -35,8 +34,7 @@ struct mqlua_loop {
     mqlua_watch *watches, *dead_watches;
     int eventfd;
     mqlua_watch *wakeup;
-    pthread_mutex_t lock;
-    mqlua_post *posts, *last_post;
+    mqlua_mailbox mailbox;
 
     void (*after)(void *data);
     void *after_data;
@@ -246,20 +244,7 @@ void mqlua_loop_unwatch(mqlua_watch *watch)
     loop->dead_watches = watch;
 }
 
-/* ---- posts ---- */
-
-static void run_posts(mqlua_loop *loop)
-{
-    pthread_mutex_lock(&loop->lock);
-    mqlua_post *post = loop->posts;
-    loop->posts = loop->last_post = NULL;
-    pthread_mutex_unlock(&loop->lock);
-    while (post) {
-        mqlua_post *next = post->next;
-        post->run(post);
-        post = next;
-    }
-}
+/* ---- messages from other threads ---- */
 
 static void wakeup_ready(void *data, int events)
 {
@@ -268,20 +253,17 @@ static void wakeup_ready(void *data, int events)
     while (read(loop->eventfd, &count, sizeof count) > 0) {
         /* drained until it would block: spurious wake-ups are harmless */
     }
-    run_posts(loop);
+    mqlua_mailbox_run(&loop->mailbox);
 }
 
-void mqlua_loop_post(mqlua_loop *loop, mqlua_post *post)
+static void wake(void *ud)
 {
-    post->next = NULL;
-    pthread_mutex_lock(&loop->lock);
-    if (loop->last_post)
-        loop->last_post->next = post;
-    else
-        loop->posts = post;
-    loop->last_post = post;
-    pthread_mutex_unlock(&loop->lock);
-    mqlua_loop_wake(loop);
+    mqlua_loop_wake(ud);
+}
+
+mqlua_mailbox *mqlua_loop_mailbox(mqlua_loop *loop)
+{
+    return &loop->mailbox;
 }
 
 /* ---- life ---- */
@@ -295,7 +277,7 @@ mqlua_loop *mqlua_loop_new(const mqlua_symbols *symbols, MQ_Context *context, in
     loop->context = context;
     loop->read_flag = read_flag;
     loop->write_flag = write_flag;
-    pthread_mutex_init(&loop->lock, NULL);
+    mqlua_mailbox_init(&loop->mailbox, wake, loop);
     loop->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (loop->eventfd >= 0 && context)
         loop->wakeup = mqlua_loop_watch(loop, loop->eventfd, MQLUA_READ, wakeup_ready, loop);
@@ -317,7 +299,7 @@ void mqlua_loop_free(mqlua_loop *loop)
     if (!loop)
         return;
     loop->after = NULL;
-    run_posts(loop);
+    mqlua_mailbox_run(&loop->mailbox);
     while (loop->watches)
         mqlua_loop_unwatch(loop->watches);
     end_turn(loop);
@@ -325,7 +307,7 @@ void mqlua_loop_free(mqlua_loop *loop)
     disarm(loop);
     if (loop->eventfd >= 0)
         close(loop->eventfd);
-    pthread_mutex_destroy(&loop->lock);
+    mqlua_mailbox_destroy(&loop->mailbox);
     free(loop->heap);
     free(loop);
 }

@@ -5,9 +5,10 @@
  * The event loop of one worker, on top of MQ_ioWatch and MQ_startTimer: any number of timers on one
  * host timer, file descriptors, and messages from other threads through an eventfd.
  *
- * Everything here belongs to the worker's thread, except mqlua_loop_post and mqlua_loop_wake.
+ * Everything here belongs to the worker's thread, except posting to its mailbox and mqlua_loop_wake.
  */
 
+#include "base/mailbox.h"
 #include "mq/symbols.h"
 #include <stdint.h>
 
@@ -19,12 +20,6 @@ typedef struct mqlua_timer {
     size_t place; /* in the heap, from 1; 0: not running */
     void (*fire)(struct mqlua_timer *timer);
 } mqlua_timer;
-
-/* A message from another thread, embedded in whatever it belongs to. */
-typedef struct mqlua_post {
-    struct mqlua_post *next;
-    void (*run)(struct mqlua_post *post); /* on the worker's thread */
-} mqlua_post;
 
 typedef struct mqlua_watch mqlua_watch;
 enum { MQLUA_READ = 1, MQLUA_WRITE = 2 };
@@ -51,8 +46,8 @@ mqlua_watch *mqlua_loop_watch(mqlua_loop *loop, int fd, int events, void (*ready
                               void *data);
 void mqlua_loop_unwatch(mqlua_watch *watch);
 
-/* From any thread: post->run runs on the worker's thread soon. The loop must outlive the call. */
-void mqlua_loop_post(mqlua_loop *loop, mqlua_post *post);
+/* Messages from other threads, which run on the worker's thread. The loop must outlive each post to it. */
+mqlua_mailbox *mqlua_loop_mailbox(mqlua_loop *loop);
 
 /* A turn of the loop comes soon, also where the host gives no timers. From any thread. */
 void mqlua_loop_wake(mqlua_loop *loop);

@@ -2,7 +2,7 @@
 
 #include "plugin/build.h"
 #include "plugin/handover.h"
-#include "policy/error.h"
+#include "base/error.h"
 #include <stdlib.h>
 
 typedef struct build {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "api/metrics.h"
+#include "base/metrics.h"
 
 /* What the plugin counts about itself, among the metrics of the policies. Series are NULL when there was no
  * memory: then nothing is counted. */

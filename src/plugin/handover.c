@@ -76,7 +76,7 @@ static void post_all(mqlua_plugin *plugin, questions *q, const mqlua_place *plac
             if (places[i].number != worker->number)
                 continue;
             q->open++;
-            mqlua_loop_post(worker->loop, &q->list[i].post);
+            mqlua_mailbox_post(mqlua_loop_mailbox(worker->loop), &q->list[i].post);
         }
     }
     pthread_mutex_unlock(&q->lock);

@@ -21,7 +21,7 @@ mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mq
     /* What a policy that fails the check registered must not stay behind. */
     mqlua_env proto = plugin->proto;
     proto.stop = stop;
-    proto.metrics = mqlua_metrics_new(&plugin->symbols, plugin->proto.metrics);
+    proto.metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, plugin->proto.metrics);
     if (!proto.metrics)
         return NULL;
     mqlua_bundle *bundle = mqlua_state_check(&proto, plugin->settings->policy, warn, plugin, seen, error);
@@ -67,7 +67,7 @@ mqlua_refused *mqlua_keep_refused(const mqlua_plugin *plugin)
 static bool still_runs(mqlua_plugin *plugin, mqlua_bundle *bundle, char **error)
 {
     mqlua_env proto = plugin->proto;
-    proto.metrics = mqlua_metrics_new(&plugin->symbols, plugin->proto.metrics);
+    proto.metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, plugin->proto.metrics);
     mqlua_state *state =
         proto.metrics ? mqlua_state_new(&proto, bundle, 0, NULL, MQLUA_CHECKING, error) : NULL;
     mqlua_state_free(state);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "plugin/reload.h"
-#include "api/threads.h"
+#include "base/threads.h"
 #include "plugin/build.h"
 #include "plugin/keep.h"
 #include "plugin/trial.h"

@@ -5,13 +5,13 @@
 #include "api/metrics.h"
 #include "api/report.h"
 #include "api/state.h"
-#include "api/threads.h"
+#include "base/threads.h"
 #include "json/tree.h"
 #include "plugin/keep.h"
 #include "plugin/plugin.h"
 #include "plugin/reload.h"
-#include "policy/cidr.h"
-#include "policy/error.h"
+#include "base/cidr.h"
+#include "base/error.h"
 #include "policy/load.h"
 #include <dlfcn.h>
 #include <limits.h>
@@ -109,7 +109,7 @@ static bool make_shared(mqlua_plugin *plugin)
     mqlua_env *proto = &plugin->proto;
     proto->symbols = &plugin->symbols;
     proto->settings = plugin->settings;
-    proto->metrics = mqlua_metrics_new(&plugin->symbols, NULL);
+    proto->metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, NULL);
     proto->threads = mqlua_threads_new();
     if (plugin->settings->host.proxies)
         proto->proxies = mqlua_cidr_parse(plugin->settings->host.proxies, &error);

@@ -3,7 +3,7 @@
 #include "plugin/worker.h"
 #include "api/report.h"
 #include "api/tasks.h"
-#include "api/threads.h"
+#include "base/threads.h"
 #include "plugin/adopt.h"
 #include "plugin/reload.h"
 #include "plugin/run.h"
@@ -333,7 +333,7 @@ bool mqlua_worker_free(mqlua_worker *worker)
         next = mqlua_peers_next(&worker->peers, peer);
         mqlua_peer_free(worker, peer);
     }
-    mqlua_threads_detach(plugin->proto.threads, worker->loop);
+    mqlua_threads_detach(plugin->proto.threads, mqlua_loop_mailbox(worker->loop));
     mqlua_adopt_end(worker);
     mqlua_loop_free(worker->loop);
     mqlua_runs_free(worker);

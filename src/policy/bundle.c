@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/bundle_internal.h"
-#include "policy/error.h"
+#include "base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>

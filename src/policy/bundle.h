@@ -17,7 +17,7 @@
 typedef enum mqlua_file_kind {
     MQLUA_FILE_LUA,  /* parsed: char * bytecode */
     MQLUA_FILE_TEXT, /* mq.file */
-    MQLUA_FILE_SET,  /* mq.set: parsed is a mqlua_lookup (api/lookup.h) */
+    MQLUA_FILE_SET,  /* mq.set: parsed is a mqlua_lookup (base/lookup.h) */
     MQLUA_FILE_MAP,  /* mq.map: the same */
 } mqlua_file_kind;
 

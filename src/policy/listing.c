@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/listing.h"
-#include "policy/error.h"
+#include "base/error.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "policy/load.h"
-#include "policy/error.h"
+#include "base/error.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

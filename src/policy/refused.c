@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/refused.h"
-#include "policy/error.h"
+#include "base/error.h"
 #include "policy/replace.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/settings.h"
-#include "policy/error.h"
+#include "base/error.h"
 #include "policy/locate.h"
 #include "policy/settings_value.h"
 #include "vm/object.h"

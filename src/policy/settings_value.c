@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/settings_value.h"
-#include "policy/cidr.h"
-#include "policy/error.h"
+#include "base/cidr.h"
+#include "base/error.h"
 #include "policy/locate.h"
 
 #include <ctype.h>

@@ -3,7 +3,7 @@
 /* Sets and maps from any text: every key that a plain reading of the text finds is found again, with its
  * value. */
 
-#include "api/lookup.h"
+#include "base/lookup.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -86,16 +86,16 @@ static int try_asprintf(char **out, const char *format, ...)
 #define strndup   try_strndup
 #define vasprintf try_vasprintf
 #define asprintf  try_asprintf
-#include "../../src/policy/error.c"
-#include "../../src/policy/cidr.c"
+#include "../../src/base/error.c"
+#include "../../src/base/cidr.c"
 #include "../../src/policy/bundle.c"
 #include "../../src/policy/bundle_read.c"
 #include "../../src/policy/bundle_keep.c"
 #include "../../src/policy/locate.c"
 #include "../../src/policy/settings_value.c"
 #include "../../src/policy/settings.c"
-#include "../../src/api/lookup.c"
-#include "../../src/api/metrics.c"
+#include "../../src/base/lookup.c"
+#include "../../src/base/metrics.c"
 #undef malloc
 #undef calloc
 #undef realloc
@@ -226,7 +226,7 @@ static bool use_metrics(char **error)
     static const mqlua_metric_spec spec = {.name = "m", .help = "h", .labels = {"a", "b"}, .nlabels = 2};
     const char *values[] = {"x", "y"};
     const size_t sizes[] = {1, 1};
-    mqlua_metrics *metrics = mqlua_metrics_new(NULL, NULL);
+    mqlua_metrics *metrics = mqlua_metrics_new(NULL, NULL, NULL);
     mqlua_metric *metric = metrics ? mqlua_metric_get(metrics, &spec, error) : NULL;
     if (metric)
         mqlua_series_add(mqlua_metric_series(metric, values, sizes), 1);

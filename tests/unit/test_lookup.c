@@ -7,7 +7,8 @@
 #include "api/cidr.h"
 #include "api/clock.h"
 #include "api/logging.h"
-#include "api/lookup.h"
+#include "api/data.h"
+#include "base/lookup.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -149,7 +150,7 @@ static void put(const char *folder, const char *name, const char *text)
 static void in_lua(void **state)
 {
     char folder[] = P_tmpdir "/mqlua-lookup-XXXXXX", path[128], command[128];
-    void (*parts[])(lua_State *) = {mqlua_lookup_open, mqlua_cidr_open, mqlua_clock_open, mqlua_logging_open,
+    void (*parts[])(lua_State *) = {mqlua_data_open, mqlua_cidr_open, mqlua_clock_open, mqlua_logging_open,
                                     NULL};
     assert_non_null(mkdtemp(folder));
     put(folder, "policy.lua", "");

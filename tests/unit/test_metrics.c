@@ -45,7 +45,7 @@ static void reads(mqlua_metrics *metrics, const char *expected)
 
 static void text(void **state)
 {
-    mqlua_metrics *metrics = mqlua_metrics_new(&symbols, NULL);
+    mqlua_metrics *metrics = mqlua_metrics_new(mqlua_metrics_warn, (void *)&symbols, NULL);
     reads(metrics, "");
     mqlua_metric *plain =
         get(metrics, (mqlua_metric_spec){.kind = MQLUA_COUNTER, .name = "mails", .help = "a \\ b\nc"});
@@ -87,7 +87,7 @@ static void refuses(mqlua_metrics *metrics, mqlua_metric_spec spec, const char *
 
 static void conflicts(void **state)
 {
-    mqlua_metrics *metrics = mqlua_metrics_new(&symbols, NULL);
+    mqlua_metrics *metrics = mqlua_metrics_new(mqlua_metrics_warn, (void *)&symbols, NULL);
     mqlua_metric_spec spec = {.kind = MQLUA_COUNTER, .name = "a", .labels = {"x", "y"}, .nlabels = 2};
     mqlua_metric *metric = get(metrics, spec);
     assert_ptr_equal(get(metrics, spec), metric);
@@ -115,7 +115,7 @@ static void conflicts(void **state)
     get(metrics, (mqlua_metric_spec){.name = "h", .kind = MQLUA_HISTOGRAM, .buckets = {1, 2}, .nbuckets = 2});
     refuses(metrics, (mqlua_metric_spec){.name = "h", .kind = MQLUA_HISTOGRAM},
             "h has other buckets already, since the process started; choose another name");
-    mqlua_metrics *scratch = mqlua_metrics_new(&symbols, metrics);
+    mqlua_metrics *scratch = mqlua_metrics_new(mqlua_metrics_warn, (void *)&symbols, metrics);
     refuses(scratch, (mqlua_metric_spec){.kind = MQLUA_GAUGE, .name = "a"},
             "a is a counter already, since the process started; choose another name");
     get(scratch, spec);
@@ -127,7 +127,7 @@ static void conflicts(void **state)
 
 static void bounds(void **state)
 {
-    mqlua_metrics *metrics = mqlua_metrics_new(&symbols, NULL);
+    mqlua_metrics *metrics = mqlua_metrics_new(mqlua_metrics_warn, (void *)&symbols, NULL);
     mqlua_metric *metric =
         get(metrics, (mqlua_metric_spec){
                          .kind = MQLUA_COUNTER, .name = "c", .labels = {"l"}, .nlabels = 1, .max_series = 2});
@@ -181,7 +181,7 @@ static void *adder(void *arg)
 
 static void many_threads(void **state)
 {
-    mqlua_metrics *metrics = mqlua_metrics_new(&symbols, NULL);
+    mqlua_metrics *metrics = mqlua_metrics_new(mqlua_metrics_warn, (void *)&symbols, NULL);
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, adder, metrics), 0);
@@ -204,7 +204,7 @@ static void many_threads(void **state)
 static void in_lua(void **state)
 {
     void (*parts[])(lua_State *) = {mqlua_metrics_open, NULL};
-    mqlua_env env = {.metrics = mqlua_metrics_new(&symbols, NULL)};
+    mqlua_env env = {.metrics = mqlua_metrics_new(mqlua_metrics_warn, (void *)&symbols, NULL)};
     mqlua_vm *vm = script_vm(&env, parts);
     script_gives(
         vm,

@@ -5,7 +5,7 @@
 #include "script.h"
 
 #include "api/password.h"
-#include "api/threads.h"
+#include "base/threads.h"
 #include "fake_loop.h"
 
 #include <stdio.h>
@@ -131,7 +131,7 @@ static void in_lua(void **state)
     script_raises(vm, "mq.password.verify('x')",
                   "policy.lua:1: bad argument #2 to 'verify' (string expected, got no value)");
     mqlua_vm_free(vm);
-    mqlua_threads_detach(env.threads, env.loop);
+    mqlua_threads_detach(env.threads, mqlua_loop_mailbox(env.loop));
     mqlua_loop_free(env.loop);
     mqlua_threads_free(env.threads);
 }
@@ -159,7 +159,7 @@ static void given_up(void **state)
     vm = script_vm(&env, parts);
     for (int i = 0; i < 10; i++)
         start(vm, "return tostring(mq.password.verify('x', " HASH "))");
-    mqlua_threads_detach(env.threads, env.loop);
+    mqlua_threads_detach(env.threads, mqlua_loop_mailbox(env.loop));
     mqlua_vm_free(vm);
     mqlua_loop_free(env.loop);
     mqlua_threads_free(env.threads);

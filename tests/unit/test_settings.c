@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "policy/cidr.h"
+#include "base/cidr.h"
 #include "policy/settings.h"
 
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "api/threads.h"
+#include "base/threads.h"
 #include "fake_loop.h"
 
 #include <pthread.h>
@@ -84,7 +84,7 @@ static void results_come_back(void **state)
     mqlua_threads *threads = mqlua_threads_new();
     mqlua_loop *loop = fake_loop();
     for (int i = 0; i < 500; i++)
-        assert_true(mqlua_threads_submit(threads, loop, &make(NULL)->job));
+        assert_true(mqlua_threads_submit(threads, mqlua_loop_mailbox(loop), &make(NULL)->job));
     while (done < 500)
         fake_turn();
     assert_int_equal(worked, 500);
@@ -92,7 +92,7 @@ static void results_come_back(void **state)
     assert_int_equal(wrong_thread, 0);
     assert_false(signals_open);
     assert_false(faults_blocked);
-    mqlua_threads_detach(threads, loop);
+    mqlua_threads_detach(threads, mqlua_loop_mailbox(loop));
     mqlua_loop_free(loop);
     mqlua_threads_free(threads);
 }
@@ -107,7 +107,7 @@ static void cancelled(void **state)
     mqlua_loop *loop = fake_loop();
     for (int i = 0; i < 20; i++) {
         jobs[i] = &make(&gate)->job;
-        assert_true(mqlua_threads_submit(threads, loop, jobs[i]));
+        assert_true(mqlua_threads_submit(threads, mqlua_loop_mailbox(loop), jobs[i]));
     }
     for (int i = 10; i < 20; i++)
         mqlua_job_cancel(jobs[i]); /* at most four run */
@@ -118,7 +118,7 @@ static void cancelled(void **state)
         usleep(1000);
     for (int i = 0; i < 10; i++)
         mqlua_job_cancel(jobs[i]); /* all worked; most are posted, none delivered */
-    mqlua_threads_detach(threads, loop);
+    mqlua_threads_detach(threads, mqlua_loop_mailbox(loop));
     mqlua_loop_free(loop);
     mqlua_threads_free(threads);
     assert_int_equal(dropped, 20);
@@ -139,11 +139,11 @@ static void worker_goes(void **state)
         mqlua_loop *loop = fake_loop();
         for (int i = 0; i < 20; i++) {
             jobs[i] = &make(&gate)->job;
-            assert_true(mqlua_threads_submit(threads, loop, jobs[i]));
+            assert_true(mqlua_threads_submit(threads, mqlua_loop_mailbox(loop), jobs[i]));
         }
         for (int i = 0; order == 0 && i < 20; i++)
             mqlua_job_cancel(jobs[i]);
-        mqlua_threads_detach(threads, loop);
+        mqlua_threads_detach(threads, mqlua_loop_mailbox(loop));
         mqlua_loop_free(loop);
         if (order == 2)
             for (int i = 0; i < 20; i++)
@@ -169,7 +169,7 @@ static void full(void **state)
     mqlua_loop *loop = fake_loop();
     for (int i = 0; i < 1500; i++) {
         task *t = make(&gate);
-        if (mqlua_threads_submit(threads, loop, &t->job))
+        if (mqlua_threads_submit(threads, mqlua_loop_mailbox(loop), &t->job))
             accepted++;
         else
             free(t);
@@ -179,7 +179,7 @@ static void full(void **state)
         sem_post(&gate);
     while (done < accepted)
         fake_turn();
-    mqlua_threads_detach(threads, loop);
+    mqlua_threads_detach(threads, mqlua_loop_mailbox(loop));
     mqlua_loop_free(loop);
     mqlua_threads_free(threads);
     sem_destroy(&gate);
@@ -210,7 +210,7 @@ static void *worker(void *arg)
             task *t = make(NULL);
             t->ended = c->ended;
             t->job.done = t->job.drop = count_end;
-            if (mqlua_threads_submit(c->threads, loop, &t->job))
+            if (mqlua_threads_submit(c->threads, mqlua_loop_mailbox(loop), &t->job))
                 jobs[count++] = &t->job;
             else
                 free(t);
@@ -220,10 +220,10 @@ static void *worker(void *arg)
         for (int i = 0; i < count; i += 2)
             mqlua_job_cancel(jobs[i]);
         if (round % 2)
-            mqlua_threads_detach(c->threads, loop);
+            mqlua_threads_detach(c->threads, mqlua_loop_mailbox(loop));
         for (int i = 1; i < count; i += 2)
             mqlua_job_cancel(jobs[i]);
-        mqlua_threads_detach(c->threads, loop);
+        mqlua_threads_detach(c->threads, mqlua_loop_mailbox(loop));
         mqlua_loop_free(loop);
     }
     return NULL;

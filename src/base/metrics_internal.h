@@ -3,7 +3,7 @@
 
 /* What metrics.c and metrics_text.c share. */
 
-#include "api/metrics.h"
+#include "base/metrics.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,7 +23,7 @@ struct mqlua_series {
 struct mqlua_metric {
     mqlua_metric_spec spec; /* texts are ours */
     mqlua_metric *next;
-    const mqlua_symbols *symbols;
+    const mqlua_metrics *metrics; /* that it belongs to */
     _Atomic(mqlua_series *) *places;
     size_t mask;
     _Atomic(mqlua_series *) first; /* in the order of their making */
@@ -39,6 +39,7 @@ struct mqlua_metrics {
     pthread_mutex_t lock; /* guards the list of metrics, which only grows */
     mqlua_metric *first, *last;
     size_t count;
-    const mqlua_symbols *symbols;
+    mqlua_metrics_warner warn; /* NULL: nobody wants to know */
+    void *ud;
     mqlua_metrics *parent;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/lookup.h"
-#include "policy/error.h"
+#include "base/lookup.h"
+#include "base/error.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "policy/cidr.h"
-#include "policy/error.h"
+#include "base/cidr.h"
+#include "base/error.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>

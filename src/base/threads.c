@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/threads.h"
+#include "base/threads.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -7,12 +7,10 @@
 
 enum { THREADS = 4, QUEUE = 1000, STACK = 256 << 10 };
 
-typedef struct job_list {
-    mqlua_job *first, *last;
-} job_list;
+typedef TAILQ_HEAD(job_list, mqlua_job) job_list;
 
 struct mqlua_threads {
-    pthread_mutex_t lock; /* guards everything here, and state and loop of all jobs */
+    pthread_mutex_t lock; /* guards everything here, and state and mailbox of all jobs */
     pthread_cond_t work;
     job_list queue, running;
     size_t queued;
@@ -21,26 +19,13 @@ struct mqlua_threads {
     bool stop;
 };
 
-static void list_add(job_list *list, mqlua_job *job)
-{
-    job->next = NULL;
-    job->prev = list->last;
-    *(list->last ? &list->last->next : &list->first) = job;
-    list->last = job;
-}
-
-static void list_remove(job_list *list, mqlua_job *job)
-{
-    *(job->prev ? &job->prev->next : &list->first) = job->next;
-    *(job->next ? &job->next->prev : &list->last) = job->prev;
-    job->next = job->prev = NULL;
-}
-
 mqlua_threads *mqlua_threads_new(void)
 {
     mqlua_threads *threads = calloc(1, sizeof *threads);
     if (!threads)
         return NULL;
+    TAILQ_INIT(&threads->queue);
+    TAILQ_INIT(&threads->running);
     if (pthread_mutex_init(&threads->lock, NULL) == 0) {
         if (pthread_cond_init(&threads->work, NULL) == 0)
             return threads;
@@ -64,25 +49,25 @@ static void deliver(mqlua_post *post)
 }
 
 /* With the lock held, which it gives up while the job works. Posting with the lock held is what makes detach
- * safe: a job either has been posted before the loop goes, or finds that it is gone. */
+ * safe: a job either has been posted before the mailbox goes, or finds that it is gone. */
 static void run(mqlua_threads *threads, mqlua_job *job)
 {
-    list_remove(&threads->queue, job);
+    TAILQ_REMOVE(&threads->queue, job, link);
     threads->queued--;
-    list_add(&threads->running, job);
+    TAILQ_INSERT_TAIL(&threads->running, job, link);
     job->state = MQLUA_JOB_RUNNING;
     pthread_mutex_unlock(&threads->lock);
     job->work(job);
     pthread_mutex_lock(&threads->lock);
-    list_remove(&threads->running, job);
+    TAILQ_REMOVE(&threads->running, job, link);
     if (job->cancelled) {
         pthread_mutex_unlock(&threads->lock);
         job->drop(job);
         pthread_mutex_lock(&threads->lock);
-    } else if (job->loop) {
+    } else if (job->mailbox) {
         job->state = MQLUA_JOB_POSTED;
         job->post.run = deliver;
-        mqlua_loop_post(job->loop, &job->post);
+        mqlua_mailbox_post(job->mailbox, &job->post);
     } else {
         job->state = MQLUA_JOB_LEFT;
     }
@@ -93,8 +78,8 @@ static void *helper(void *arg)
     mqlua_threads *threads = arg;
     pthread_mutex_lock(&threads->lock);
     while (!threads->stop) {
-        if (threads->queue.first) {
-            run(threads, threads->queue.first);
+        if (!TAILQ_EMPTY(&threads->queue)) {
+            run(threads, TAILQ_FIRST(&threads->queue));
             continue;
         }
         threads->idle++;
@@ -144,7 +129,7 @@ static bool start_thread(mqlua_threads *threads)
     return true;
 }
 
-bool mqlua_threads_submit(mqlua_threads *threads, mqlua_loop *loop, mqlua_job *job)
+bool mqlua_threads_submit(mqlua_threads *threads, mqlua_mailbox *mailbox, mqlua_job *job)
 {
     pthread_mutex_lock(&threads->lock);
     bool room = threads->queued < QUEUE && !threads->stop;
@@ -155,10 +140,10 @@ bool mqlua_threads_submit(mqlua_threads *threads, mqlua_loop *loop, mqlua_job *j
         return false;
     }
     job->threads = threads;
-    job->loop = loop;
+    job->mailbox = mailbox;
     job->cancelled = false;
     job->state = MQLUA_JOB_QUEUED;
-    list_add(&threads->queue, job);
+    TAILQ_INSERT_TAIL(&threads->queue, job, link);
     threads->queued++;
     pthread_cond_signal(&threads->work);
     pthread_mutex_unlock(&threads->lock);
@@ -172,7 +157,7 @@ void mqlua_job_cancel(mqlua_job *job)
     bool ours = job->state == MQLUA_JOB_QUEUED || job->state == MQLUA_JOB_LEFT;
     job->cancelled = true; /* running or posted: whoever has it drops it */
     if (job->state == MQLUA_JOB_QUEUED) {
-        list_remove(&threads->queue, job);
+        TAILQ_REMOVE(&threads->queue, job, link);
         threads->queued--;
     }
     pthread_mutex_unlock(&threads->lock);
@@ -180,21 +165,22 @@ void mqlua_job_cancel(mqlua_job *job)
         job->drop(job);
 }
 
-void mqlua_threads_detach(mqlua_threads *threads, mqlua_loop *loop)
+void mqlua_threads_detach(mqlua_threads *threads, mqlua_mailbox *mailbox)
 {
     pthread_mutex_lock(&threads->lock);
-    for (mqlua_job *job = threads->queue.first, *next; job; job = next) {
-        next = job->next;
-        if (job->loop != loop)
+    mqlua_job *job, *next;
+    TAILQ_FOREACH_SAFE(job, &threads->queue, link, next)
+    {
+        if (job->mailbox != mailbox)
             continue;
-        list_remove(&threads->queue, job);
+        TAILQ_REMOVE(&threads->queue, job, link);
         threads->queued--;
-        job->loop = NULL;
+        job->mailbox = NULL;
         job->state = MQLUA_JOB_LEFT;
     }
-    for (mqlua_job *job = threads->running.first; job; job = job->next)
-        if (job->loop == loop)
-            job->loop = NULL;
+    TAILQ_FOREACH(job, &threads->running, link)
+    if (job->mailbox == mailbox)
+        job->mailbox = NULL;
     pthread_mutex_unlock(&threads->lock);
 }
 
@@ -204,16 +190,16 @@ void mqlua_threads_free(mqlua_threads *threads)
         return;
     pthread_mutex_lock(&threads->lock);
     threads->stop = true;
-    mqlua_job *left = threads->queue.first;
-    threads->queue = (job_list){0};
-    for (mqlua_job *job = threads->running.first; job; job = job->next)
-        job->cancelled = true;
+    job_list left = TAILQ_HEAD_INITIALIZER(left);
+    TAILQ_CONCAT(&left, &threads->queue, link);
+    mqlua_job *job;
+    TAILQ_FOREACH(job, &threads->running, link)
+    job->cancelled = true;
     pthread_cond_broadcast(&threads->work);
     pthread_mutex_unlock(&threads->lock);
-    while (left) {
-        mqlua_job *next = left->next;
-        left->drop(left);
-        left = next;
+    while ((job = TAILQ_FIRST(&left))) {
+        TAILQ_REMOVE(&left, job, link);
+        job->drop(job);
     }
     for (size_t i = 0; i < threads->count; i++)
         pthread_join(threads->threads[i], NULL);

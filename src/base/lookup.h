@@ -11,7 +11,6 @@
  * A table is built once and never changes: any number of threads may ask it.
  */
 
-#include <lua.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -34,6 +33,3 @@ bool mqlua_lookup_address(const mqlua_lookup *lookup, const char *address, size_
                           size_t *value_size);
 
 size_t mqlua_lookup_count(const mqlua_lookup *lookup);
-
-/* Adds mq.file, mq.set and mq.map to the table on top. May raise. */
-void mqlua_lookup_open(lua_State *L);

@@ -2,9 +2,8 @@
 
 /* Metrics as text: for Prometheus and for the log. */
 
-#include "api/metrics_internal.h"
-#include "json/value.h"
-#include "mq/log.h"
+#include "base/metrics_internal.h"
+#include "base/number.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +52,7 @@ static void put_escaped(FILE *out, const char *text, size_t size, bool quote)
 static void put_shortest(FILE *out, double number)
 {
     char text[32];
-    mqlua_value_format(number, text);
+    mqlua_number_format(number, text);
     fputs(text, out);
 }
 
@@ -154,20 +153,26 @@ static void put_header(FILE *out, const mqlua_metric *metric)
     fprintf(out, "# TYPE %s %s\n", metric->spec.name, kinds[metric->spec.kind]);
 }
 
-char *mqlua_metrics_text(mqlua_metrics *metrics)
+static char *text_of(mqlua_metrics *metrics, void (*begin)(FILE *, const mqlua_metric *),
+                     void (*visit)(FILE *, const mqlua_series *))
 {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return NULL;
-    each(metrics, put_header, put_series, out);
+    each(metrics, begin, visit, out);
     bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {
         free(text);
         return NULL;
     }
     return text;
+}
+
+char *mqlua_metrics_text(mqlua_metrics *metrics)
+{
+    return text_of(metrics, put_header, put_series);
 }
 
 static void no_header(FILE *out, const mqlua_metric *metric) {}
@@ -185,19 +190,7 @@ static void put_short(FILE *out, const mqlua_series *series)
     fputc('\n', out);
 }
 
-void mqlua_metrics_log(mqlua_metrics *metrics, const mqlua_symbols *symbols)
+char *mqlua_metrics_short(mqlua_metrics *metrics)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
-        return;
-    each(metrics, no_header, put_short, out);
-    if (fclose(out) != 0) {
-        free(text);
-        return;
-    }
-    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
-        mqlua_log(symbols, MQLUA_LOG_INFO, "metric %.*s", (int)(end - line), line);
-    free(text);
+    return text_of(metrics, no_header, put_short);
 }
