@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that mailerq-lua needs, those only that are missing. As root, or with sudo.
 #
-#   tests/install.sh [build] [test] [fuzz] [bench]      (without arguments: build test)
+#   tests/install.sh [build] [test] [fuzz] [style] [bench]      (without arguments: build test)
 #
 # Says nothing unless it installs something or fails.
 set -eu
@@ -10,6 +10,7 @@ build=(build-essential cmake ninja-build pkg-config libluajit-5.1-dev libjansson
   libcrypt-dev libev-dev libssl-dev uthash-dev libxxhash-dev libcmocka-dev python3 openssl)
 test=(git ca-certificates curl libnet-ssleay-perl luajit postfix python3-pytest python3-pytest-xdist rsync swaks valgrind)
 fuzz=(clang libclang-rt-14-dev)
+style=(clang-format cppcheck flake8 shellcheck nodejs npm)
 bench=(postfix valgrind luajit lua-cjson nodejs npm)
 
 packages=()
@@ -18,9 +19,10 @@ for set in "${@:-build test}"; do
     case $name in
       build) packages+=("${build[@]}") ;;
       test) packages+=("${test[@]}") ;;
+      style) packages+=("${style[@]}") ;;
       fuzz) packages+=("${fuzz[@]}") ;;
       bench) packages+=("${bench[@]}") ;;
-      *) echo "usage: $0 [build] [test] [fuzz] [bench]" >&2 && exit 2 ;;
+      *) echo "usage: $0 [build] [test] [fuzz] [style] [bench]" >&2 && exit 2 ;;
     esac
   done
 done

@@ -2,7 +2,7 @@
 # Everything: installs what is missing, builds (release, and with ASan and UBSan), runs all tests, and ends with the
 # line "N passed, N failed".
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 bash tests/install.sh build test fuzz || exit 1
 
 passed=0

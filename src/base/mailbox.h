@@ -16,9 +16,9 @@ typedef struct mqlua_post {
 } mqlua_post;
 
 typedef struct mqlua_mailbox {
-    pthread_mutex_t lock;           /* guards posts */
-    TAILQ_HEAD(, mqlua_post) posts; /* oldest first */
-    void (*wake)(void *ud);         /* any thread: the owner shall call mqlua_mailbox_run soon */
+    pthread_mutex_t lock;                      /* guards posts */
+    TAILQ_HEAD(mqlua_posts, mqlua_post) posts; /* oldest first */
+    void (*wake)(void *ud);                    /* any thread: the owner shall call mqlua_mailbox_run soon */
     void *ud;
 } mqlua_mailbox;
 

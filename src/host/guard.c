@@ -56,8 +56,10 @@ void host_guard_hide(struct host_guard *guard, const char *copy, size_t size, bo
     if (!copy || guard->off)
         return;
     for (unsigned int i = 0; i < HOST_GUARD_AREAS; i++) {
+        if (!guard->areas[i].base)
+            continue;
         char *end = guard->areas[i].base + guard->areas[i].size;
-        if (!guard->areas[i].base || copy + size != end)
+        if (copy + size != end)
             continue;
         if (wipe)
             explicit_bzero(end - size, size);

@@ -39,6 +39,7 @@ static bool parse_words(char *line, struct host_proxy *proxy)
     size_t number = 0;
     for (char *at = line; at && number < 6; number++) {
         words[number] = at;
+        /* cppcheck-suppress nullPointer ; the loop's condition says that it is none */
         at = strchr(at, ' ');
         if (at)
             *at++ = '\0';

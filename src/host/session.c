@@ -142,6 +142,7 @@ const char *host_session_line(struct host_session *session, size_t *size, size_t
     } else {
         host_stream_consume(session->stream, (size_t)(end - input) + 1);
     }
+    /* cppcheck-suppress nullPointerArithmeticRedundantCheck ; without an end the function returned above */
     *size = (size_t)(end - input);
     if (*size == 0 || input[*size - 1] != '\r') {
         /* a bare LF: what this server takes for two commands another one may take for one */

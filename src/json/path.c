@@ -34,7 +34,7 @@ static void push_step(lua_State *L, const mqlua_path *step)
 
 static void push_path(lua_State *L, const mqlua_path *path)
 {
-    const mqlua_path *steps[2 * SHOWN];
+    const mqlua_path *steps[2 * SHOWN] = {NULL};
     unsigned count = 0, depth = path->depth;
     for (const mqlua_path *step = path; step; step = step->up)
         if (step->depth < SHOWN || step->depth + SHOWN > depth)

@@ -102,8 +102,8 @@ int mqlua_value_l_object(lua_State *L)
 
 static void scalar_of_number(double number, mqlua_scalar *scalar)
 {
-    bool integral = number >= -0x1p63 && number < 0x1p63 && (double)(int64_t)number == number &&
-                    !(number == 0 && signbit(number));
+    bool integral = number >= -9223372036854775808.0 && number < 9223372036854775808.0 &&
+                    (double)(int64_t)number == number && !(number == 0 && signbit(number));
     scalar->type = integral ? MQLUA_TREE_INTEGER : MQLUA_TREE_REAL;
     scalar->integer = integral ? (int64_t)number : 0;
     scalar->real = number;

@@ -4,7 +4,7 @@
 #
 #   tests/fuzz/run.sh [SECONDS]      (5 each; needs cmake --build --preset fuzz)
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 export SECONDS_EACH=${1:-5}
 
 one() {
