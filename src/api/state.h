@@ -13,6 +13,7 @@ typedef struct mqlua_state {
     mqlua_made made;
     mqlua_loop *own_loop; /* of a state without one, for loading: its timers never fire */
     size_t users;         /* connections pinned to it and runs in it */
+    size_t base;          /* bytes in use when it began to serve */
     int worker;           /* number of the worker that it is for; 0: none */
     double ends;          /* monotonic seconds: when what it does on its own ends, of one that was replaced */
     struct mqlua_state *next;

@@ -3,6 +3,7 @@
 #include "plugin/adopt.h"
 #include "api/move.h"
 #include "api/timers.h"
+#include "plugin/rebuild.h"
 #include "plugin/reload.h"
 
 /* What a generation does on its own (timers, tasks that belong to no connection) goes on for so long after it
@@ -16,7 +17,7 @@ static bool is_idle(const mqlua_peer *peer)
     return !peer->run && !peer->connection.jobs;
 }
 
-static void move(mqlua_worker *worker, mqlua_peer *peer)
+void mqlua_adopt_move(mqlua_worker *worker, mqlua_peer *peer)
 {
     mqlua_state *old = peer->state;
     peer->state = worker->state;
@@ -24,6 +25,12 @@ static void move(mqlua_worker *worker, mqlua_peer *peer)
     mqlua_move_connection(&peer->connection, &peer->state->env);
     if (old)
         mqlua_worker_release_state(worker, old);
+}
+
+/* The state was made anew: whoever is in the middle of a transaction is judged by the same policy. */
+static bool is_same_policy(const mqlua_peer *peer, const mqlua_worker *worker)
+{
+    return peer->state && worker->state && peer->state->env.generation == worker->state->env.generation;
 }
 
 void mqlua_adopt_look(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event)
@@ -34,8 +41,8 @@ void mqlua_adopt_look(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event)
     bool between = !peer->pinned || unseen || event == MQLUA_IN_MAILFROM;
     if (between)
         peer->delivered = false;
-    if (between && peer->state != worker->state && is_idle(peer))
-        move(worker, peer);
+    if (peer->state != worker->state && is_idle(peer) && (between || is_same_policy(peer, worker)))
+        mqlua_adopt_move(worker, peer);
     peer->pinned |= event >= MQLUA_IN_MAILFROM;
     peer->delivered |= event == MQLUA_IN_DATA || event == MQLUA_IN_MESSAGE;
 }
@@ -83,13 +90,13 @@ void mqlua_adopt_sweep(mqlua_worker *worker)
 
 /* ---- the bound ---- */
 
-static size_t move_idle(mqlua_worker *worker, const mqlua_state *state)
+size_t mqlua_adopt_move_idle(mqlua_worker *worker, const mqlua_state *state)
 {
     size_t moved = 0;
     for (mqlua_peer *peer = NULL; (peer = mqlua_peers_next(&worker->peers, peer));) {
         if (peer->state != state || !is_idle(peer))
             continue;
-        move(worker, peer);
+        mqlua_adopt_move(worker, peer);
         moved++;
     }
     return moved;
@@ -112,7 +119,7 @@ static void keep_bound(mqlua_worker *worker)
         live++;
     while (live > MQLUA_GENERATIONS && live - skipped > 1) {
         mqlua_state **link = oldest_but(worker, skipped, live), *state = *link;
-        size_t moved = move_idle(worker, state);
+        size_t moved = mqlua_adopt_move_idle(worker, state);
         if (moved)
             mqlua_log(&worker->plugin->symbols, MQLUA_LOG_INFO,
                       "mailerq-lua: worker %d has more than %d generations: %zu idle connections move from "
@@ -131,8 +138,9 @@ static void keep_bound(mqlua_worker *worker)
 
 /* ---- adopting ---- */
 
-static void retire(mqlua_worker *worker, mqlua_state *state)
+void mqlua_adopt_retire(mqlua_worker *worker, mqlua_state *state)
 {
+    mqlua_vm_set_crowded(state->env.vm, NULL, NULL);
     mqlua_timers_stop_repeating(&state->env);
     state->ends = mqlua_loop_now() + LINGER_SECONDS;
     state->next = worker->old;
@@ -146,11 +154,13 @@ void mqlua_adopt(mqlua_worker *worker)
     mqlua_state *next = atomic_exchange(&worker->prepared, NULL), *last = worker->state;
     if (!next) {
         worker->generation = current;
+        if (worker->crowded)
+            mqlua_rebuild(worker);
         return;
     }
     worker->state = NULL;
     if (last)
-        retire(worker, last);
+        mqlua_adopt_retire(worker, last);
     mqlua_worker_serve(worker, next);
     keep_bound(worker);
     mqlua_adopt_sweep(worker);

@@ -25,6 +25,15 @@ static inline void mqlua_adopt_pin(mqlua_worker *worker, mqlua_peer *peer, mqlua
         mqlua_adopt_look(worker, peer, event);
 }
 
+/* Moves a connection to the current state, with its vars; nothing of it runs. */
+void mqlua_adopt_move(mqlua_worker *worker, mqlua_peer *peer);
+
+/* Moves those of state that are idle: how many. */
+size_t mqlua_adopt_move_idle(mqlua_worker *worker, const mqlua_state *state);
+
+/* A state that is not the current one any more lives on for those that use it. */
+void mqlua_adopt_retire(mqlua_worker *worker, mqlua_state *state);
+
 /* Ends old generations that nobody uses. */
 void mqlua_adopt_sweep(mqlua_worker *worker);
 

@@ -34,6 +34,7 @@ typedef struct mqlua_plugin {
     struct mqlua_refused *refused;
     mqlua_reload *reload; /* the thread that watches the files; NULL: there is none */
     atomic_uint_fast64_t generation;
+    atomic_uint_fast64_t exhausted; /* the last generation whose state was made anew for lack of memory */
     mqlua_worker *workers;
     mqlua_tally departed[MQLUA_GENERATIONS]; /* of workers that ended; under the lock */
     int worker_count;                        /* how many were ever made: their numbers */

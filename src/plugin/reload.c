@@ -141,10 +141,23 @@ static void tell_busy(mqlua_reload *r)
 
 /* ---- afterwards ---- */
 
+/* A worker had to make its state anew for lack of memory. */
+static bool is_exhausted(const mqlua_plugin *plugin)
+{
+    return atomic_load(&plugin->exhausted) == plugin->generation;
+}
+
 static void pass(mqlua_reload *r)
 {
     mqlua_plugin *plugin = r->plugin;
     mqlua_trial_end(&r->trial);
+    if (is_exhausted(plugin)) {
+        mqlua_log(log_of(r), MQLUA_LOG_WARN,
+                  "mailerq-lua: generation %llu, %.8s does not become the last-known-good policy: its memory "
+                  "reached the cap",
+                  NUMBER(plugin->generation), mqlua_bundle_hash(plugin->bundle));
+        return;
+    }
     mqlua_bundle_unref(r->good);
     r->good = mqlua_bundle_ref(plugin->bundle);
     if (mqlua_keep_store(plugin, plugin->bundle))
@@ -298,7 +311,8 @@ void mqlua_reload_start(mqlua_plugin *plugin)
 static void keep_at_end(mqlua_reload *r)
 {
     mqlua_counts counts = {0, 0};
-    if (r->trial.on && mqlua_trial_look(&r->trial, r->plugin, &counts) != MQLUA_TRIAL_FAILED && counts.runs)
+    if (r->trial.on && mqlua_trial_look(&r->trial, r->plugin, &counts) != MQLUA_TRIAL_FAILED && counts.runs &&
+        !is_exhausted(r->plugin))
         mqlua_keep_store(r->plugin, r->plugin->bundle);
 }
 

@@ -5,6 +5,7 @@
 #include "api/tasks.h"
 #include "base/threads.h"
 #include "plugin/adopt.h"
+#include "plugin/rebuild.h"
 #include "plugin/reload.h"
 #include "plugin/run.h"
 #include "vm/refs.h"
@@ -180,6 +181,8 @@ mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *pl
         return NULL;
     }
     mqlua_vm_set_stop(state->env.vm, NULL); /* the flag may be gone before the state */
+    mqlua_vm_collect(state->env.vm);
+    state->base = mqlua_vm_memory(state->env.vm);
     return state;
 }
 
@@ -192,14 +195,23 @@ void mqlua_worker_free_state(mqlua_state *state)
     mqlua_state_free(state);
 }
 
-void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state)
+/* A state that was made anew goes on counting. */
+static void begin_tally(mqlua_tally *tally, uint64_t generation)
 {
-    mqlua_tally *tally = &worker->tallies[state->env.generation % MQLUA_GENERATIONS];
+    if (atomic_load_explicit(&tally->generation, memory_order_relaxed) == generation)
+        return;
     atomic_store_explicit(&tally->generation, 0, memory_order_relaxed);
     atomic_store_explicit(&tally->runs, 0, memory_order_relaxed);
     atomic_store_explicit(&tally->failures, 0, memory_order_relaxed);
-    atomic_store_explicit(&tally->generation, state->env.generation, memory_order_release);
+    atomic_store_explicit(&tally->generation, generation, memory_order_release);
+}
+
+void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state)
+{
+    begin_tally(&worker->tallies[state->env.generation % MQLUA_GENERATIONS], state->env.generation);
+    mqlua_rebuild_watch(worker, state);
     worker->state = state;
+    worker->crowded = worker->starved = false;
     worker->generation = state->env.generation;
     mqlua_task_set_notify(state->env.vm, task_ready, worker);
     mqlua_state_serve(state);

@@ -32,7 +32,10 @@ struct mqlua_worker {
     _Atomic(mqlua_state *) prepared;        /* the next one, made by the thread that reloads */
     mqlua_tally tallies[MQLUA_GENERATIONS]; /* by number modulo */
     uint64_t generation;                    /* of the plugin, as last seen */
-    unsigned wanted;                        /* bits of the events to look at */
+    bool crowded, starved; /* the state's memory is short, or it was too short: plugin/rebuild.h */
+    double rebuild_after;  /* monotonic seconds */
+    mqlua_log_limit rebuild_limit;
+    unsigned wanted; /* bits of the events to look at */
     mqlua_peers peers;
     mqlua_peer *spare_peers; /* memory is kept until the worker ends: dead objects look at their slots */
     uint64_t connections;    /* made so far: their ids */

@@ -34,7 +34,9 @@ struct mqlua_vm {
     size_t pace;         /* beyond this many bytes in use a full collection is due */
     mqlua_blocks blocks; /* that the state gave back */
     mqlua_places places;
-    bool refused;    /* an allocation was, because of the cap */
+    bool refused;                            /* an allocation was, because of the cap */
+    void (*crowded)(void *ud, bool refused); /* see mqlua_vm_set_crowded; NULL: nobody asks */
+    void *crowded_ud;
     char *provision; /* a block for where no allocation may fail; NULL: it was not needed */
     size_t provision_used;
     bool provision_open;
@@ -76,6 +78,7 @@ struct mqlua_task {
     int ref; /* keeps co alive */
     mqlua_task_state state;
     bool queued, cancelled, listed;
+    bool doomed;      /* mqlua_task_fail_all is at work */
     bool woken;       /* wait is there */
     mqlua_wait *wait; /* the one it is parked on */
     mqlua_wait

@@ -50,6 +50,7 @@ static void list(mqlua_task *task)
     if (task->listed)
         return;
     task->listed = true;
+    task->doomed = false;
     task->prev = NULL;
     task->next = vm->all;
     if (vm->all)
@@ -404,6 +405,29 @@ void mqlua_task_fail(mqlua_task *task, const char *message)
         mqlua_task_end_failed(task, message);
     else if (task->state == MQLUA_TASK_RUNNING && !task->failure)
         task->failure = strdup(message);
+}
+
+/* Those that park meanwhile are in front of the list; the others are found behind them, as long as there are
+ * not many. */
+enum { PASSED_OVER = 1000 };
+
+static mqlua_task *next_doomed(const mqlua_vm *vm)
+{
+    mqlua_task *task = vm->all;
+    for (int i = 0; task && !(task->doomed && task->state == MQLUA_TASK_PARKED); task = task->next)
+        if (++i == PASSED_OVER)
+            return NULL;
+    return task;
+}
+
+size_t mqlua_task_fail_all(mqlua_vm *vm, const char *message)
+{
+    size_t count = 0;
+    for (mqlua_task *task = vm->all; task; task = task->next)
+        task->doomed = true;
+    for (mqlua_task *task; (task = next_doomed(vm)); count++)
+        mqlua_task_fail(task, message);
+    return count;
 }
 
 void mqlua_task_defer(mqlua_task *task, mqlua_cleanup *cleanup)

@@ -77,6 +77,10 @@ void mqlua_task_cancel(mqlua_task *task);
 /* Ends a parked task as if the waiting function had raised message. */
 void mqlua_task_fail(mqlua_task *task, const char *message);
 
+/* The same for all that are parked, but not for what parks meanwhile. How
+ * many ended. */
+size_t mqlua_task_fail_all(mqlua_vm *vm, const char *message);
+
 /* Adds to the clean-up list of the running task; remove before releasing by hand. */
 void mqlua_task_defer(mqlua_task *task, mqlua_cleanup *cleanup);
 void mqlua_task_undefer(mqlua_task *task, mqlua_cleanup *cleanup);

@@ -163,6 +163,12 @@ void mqlua_vm_provided(mqlua_vm *vm)
 
 /* ---- the allocator ---- */
 
+static void tell_crowded(const mqlua_vm *vm, bool refused)
+{
+    if (vm->crowded)
+        vm->crowded(vm->crowded_ud, refused);
+}
+
 static size_t if_large(size_t size)
 {
     return size >= LARGE_ALLOCATION ? size : 0;
@@ -181,6 +187,7 @@ static __attribute__((noinline)) void *allocate_any(mqlua_vm *vm, void *ptr, siz
         if (vm->limits.memory && vm->inside && !vm->provision_open &&
             after > vm->limits.memory + vm->reserve) {
             vm->refused = true;
+            tell_crowded(vm, true);
             vm->pace = 0;
             set_hook(vm);
             return NULL;
@@ -259,6 +266,8 @@ static void collect(lua_State *L, mqlua_vm *vm)
     mqlua_blocks_free(&vm->blocks);
     size_t room = vm->used < cap ? (cap - vm->used) / 2 : 0;
     vm->pace = vm->used + (room > cap / 16 ? room : cap / 16);
+    if (cap && room < cap / MQLUA_VM_ROOM / 2)
+        tell_crowded(vm, false);
 }
 
 mqlua_vm *mqlua_vm_of(lua_State *L)
@@ -474,10 +483,20 @@ static int collect_all(lua_State *L)
     return 0;
 }
 
-void mqlua_vm_relieve(mqlua_vm *vm)
+void mqlua_vm_collect(mqlua_vm *vm)
 {
-    if (!vm->refused && vm->used <= vm->pace)
-        return;
     vm->refused = false;
     mqlua_vm_setup(vm, collect_all, NULL, NULL);
+}
+
+void mqlua_vm_relieve(mqlua_vm *vm)
+{
+    if (vm->refused || vm->used > vm->pace)
+        mqlua_vm_collect(vm);
+}
+
+void mqlua_vm_set_crowded(mqlua_vm *vm, void (*crowded)(void *ud, bool refused), void *ud)
+{
+    vm->crowded = crowded;
+    vm->crowded_ud = ud;
 }

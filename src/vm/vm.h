@@ -88,6 +88,17 @@ void mqlua_vm_push_ffi(lua_State *L);
 /* Bytes in use by the state. */
 size_t mqlua_vm_memory(const mqlua_vm *vm);
 
+/* Collects all garbage. Not from inside Lua. */
+void mqlua_vm_collect(mqlua_vm *vm);
+
+/* The part of the memory cap that is free when a state is not yet crowded. */
+enum { MQLUA_VM_ROOM = 8 };
+
+/* crowded(ud, true) is called when the cap refused an allocation, and crowded(ud, false) when a full
+ * collection left less than 1 / MQLUA_VM_ROOM of the cap. It may be called inside the allocator: it sets
+ * flags and does nothing else. crowded NULL: nobody asks. */
+void mqlua_vm_set_crowded(mqlua_vm *vm, void (*crowded)(void *ud, bool refused), void *ud);
+
 /* Ends every task, and leaves nothing to run: before another thread frees the vm. Not from inside Lua. */
 void mqlua_vm_stop(mqlua_vm *vm);
 

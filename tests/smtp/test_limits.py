@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mqlua import MESSAGE, Host
+from mqlua import MESSAGE, Client, Host
 from probe import Probe
 
 SETTINGS = {"budget": 0.05, "memory": "8MB", "deadline": {"incoming": 0.3}, "hold": 0.1}
@@ -302,3 +302,84 @@ def test_print_goes_to_the_log(probe):
 def test_what_settings_allow():
     with Probe(settings={"allow": ["os.execute", "ffi"]}) as host:
         assert host.shown(rcptto="show(type(os.execute), type(require('ffi').new))") == ["function", "function"]
+
+
+# ---- a state whose memory is at its cap ----
+
+REFUSES = """
+mq.on("smtp_in_rcptto", function(connection, address)
+  if address.localpart == "refused" then return mq.reject(550, "5.1.1", "no such user") end
+end)
+"""
+
+GROWS = {
+    "a little": "local kept = {} local function keep() kept[#kept + 1] = ('x'):rep(40000) .. #kept end",
+    "much": "local kept = {} local function keep() kept[#kept + 1] = ('x'):rep(1500000) .. #kept end",
+    "more than half": "local kept = {} local function keep() kept[#kept + 1] = ('x'):rep(2500000 + #kept) end",
+    "tables": "local kept = {} local function keep() for i = 1, 3000 do kept[#kept + 1] = {i} end end",
+}
+
+
+@pytest.mark.parametrize("name", GROWS)
+def test_a_policy_that_keeps_everything_goes_on(name):
+    """Without an end, and not only until the cap is reached for the first time."""
+    policy = GROWS[name] + ' mq.on("smtp_in_mailfrom", function() keep() end)' + REFUSES
+    passed = 0
+    with Host(policy=policy, settings={"memory": "8MB", "hold": 0.05, "budget": 5}) as host:
+        for _ in range(300):
+            with host.client() as client:
+                client.greet()
+                client.command("MAIL FROM:<a@example.org>")
+                passed += client.command("RCPT TO:<refused@example.com>") != 550
+        assert passed == 0, host.stderr[-3000:]
+        host.wait_stderr("ITS STATE WAS MADE ANEW.*a table that only grows")
+        assert host.send() == {}
+
+
+def test_vars_and_transactions_outlive_a_state_made_anew():
+    policy = """
+    local kept, marks = {}, 0
+    mq.on("context_initialize", function() marks = marks + 1 end)
+    mq.on("smtp_in_mailfrom", function(connection, address)
+      if address.localpart == "grow" then for i = 1, 5 do kept[#kept + 1] = ("x"):rep(1e6) .. #kept end return end
+      connection.vars.name, connection.transaction.vars.sender = "kept", address.email
+    end)
+    mq.on("smtp_in_message", function(connection, message)
+      message.json.seen = {connection.vars.name, connection.transaction.vars.sender, #kept, marks}
+    end)"""
+    with Host(policy=policy, settings={"memory": "8MB"}) as host, Client(host.port) as client:
+        client.greet()
+        client.begin("first@example.org")
+        for _ in range(4):
+            with host.client() as other:
+                other.greet()
+                other.command("MAIL FROM:<grow@example.org>")
+        host.wait_stderr("MADE ANEW")
+        client.expect("text\r\n.", 250)
+        name, sender, kept, marks = host.inbox(1)[0]["seen"]
+        assert (name, sender, marks) == ("kept", "first@example.org", 1) and kept < 10
+
+
+def test_what_waits_in_a_full_state_fails_with_its_memory():
+    policy = """
+    local kept = {}
+    mq.on("smtp_in_mailfrom", function(connection, address)
+      if address.localpart == "wait" then mq.sleep(60) end
+      for i = 1, 50 do kept[#kept + 1] = ("x"):rep(2e5) .. #kept end
+    end, {on_error = function(error) mq.log.warn("told: %s", error) return mq.tempfail(451, "4.3.0", "memory") end})"""
+    with Host(policy=policy, settings={"memory": "8MB", "hold": 0.1, "deadline": {"incoming": 50}}) as host, \
+            Client(host.port) as client:
+        client.greet()
+        client.send("MAIL FROM:<wait@example.org>\r\n")
+        for _ in range(3):
+            with host.client() as other:
+                other.greet()
+                other.command("MAIL FROM:<grow@example.org>")
+        assert client.code() == 451
+        host.wait_stderr("told: not enough memory.*while this was waiting")
+
+
+def test_one_large_thing_is_no_reason_to_make_a_state_anew(bombs):
+    for _ in range(20):
+        assert bombs.drop("local t = {} while true do t[#t + 1] = ('x'):rep(1e5) .. #t end")[0] == 451
+    assert "MADE ANEW" not in bombs.stderr

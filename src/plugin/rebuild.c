@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "plugin/rebuild.h"
+#include "api/timers.h"
+#include "plugin/adopt.h"
+#include "plugin/run.h"
+#include <stdlib.h>
+
+/* After a rebuild or an attempt at one, the next one waits for so many times as long as it took. */
+static const double REST = 9;
+
+#define MEGABYTES(bytes)   ((double)(bytes) / (1024 * 1024))
+#define NUMBER(generation) ((unsigned long long)(generation))
+
+/* Inside the allocator: the next look for a generation finds one that is due. */
+static void crowded(void *ud, bool refused)
+{
+    mqlua_worker *worker = ud;
+    worker->crowded = true;
+    worker->starved |= refused;
+    worker->generation = 0;
+}
+
+void mqlua_rebuild_watch(mqlua_worker *worker, mqlua_state *state)
+{
+    mqlua_vm_set_crowded(state->env.vm, crowded, worker);
+}
+
+/* A held connection only waits: it needs nothing of the old state. */
+static void move_held(mqlua_worker *worker, const mqlua_state *old)
+{
+    for (mqlua_run *run = worker->held; run; run = run->held_next) {
+        if (run->state != old || !run->peer || run->peer->connection.jobs)
+            continue;
+        mqlua_arguments_free(run);
+        mqlua_adopt_move(worker, run->peer);
+        run->state = worker->state;
+        run->state->users++;
+        mqlua_worker_release_state(worker, (mqlua_state *)old);
+    }
+}
+
+static mqlua_state *make_again(mqlua_worker *worker, const mqlua_state *old, char **error)
+{
+    mqlua_place place = {worker, worker->loop, worker->number};
+    return mqlua_worker_make_state(worker->plugin, &place, old->env.bundle, old->env.generation, NULL, NULL,
+                                   error);
+}
+
+static void tell(mqlua_worker *worker, const mqlua_state *old, size_t used, size_t failed)
+{
+    unsigned suppressed = 0;
+    if (!mqlua_log_allow(&worker->rebuild_limit, mqlua_loop_now(), &suppressed))
+        return;
+    if (suppressed)
+        mqlua_log(&worker->plugin->symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: worker %d: a state was made anew %u more times, which was not logged",
+                  worker->number, suppressed);
+    mqlua_log(&worker->plugin->symbols, MQLUA_LOG_CRIT,
+              "mailerq-lua: worker %d: the policy of generation %llu, %.8s keeps %.1f MB of at most %.1f in "
+              "memory, and had %.1f when it was loaded: ITS STATE WAS MADE ANEW. What its variables held is "
+              "gone, connection.vars stay, %zu waiting tasks failed; look for a table that only grows, or "
+              "raise 'memory' in the settings",
+              worker->number, NUMBER(old->env.generation), mqlua_bundle_hash(old->env.bundle),
+              MEGABYTES(used), MEGABYTES(worker->plugin->settings->limits.memory), MEGABYTES(old->base),
+              failed);
+}
+
+/* What waits in a state without room could only fail at its next allocation, and keeps the memory until then.
+ */
+static size_t fail_waiting(mqlua_worker *worker, mqlua_state *old)
+{
+    char text[200];
+    snprintf(text, sizeof text,
+             "not enough memory (the cap is %zu KB): the state was made anew while this was waiting",
+             worker->plugin->settings->limits.memory / 1024);
+    return mqlua_task_fail_all(old->env.vm, text);
+}
+
+static void replace(mqlua_worker *worker, mqlua_state *next, size_t used, bool full)
+{
+    mqlua_state *old = worker->state;
+    worker->state = NULL;
+    mqlua_adopt_retire(worker, old);
+    mqlua_worker_serve(worker, next);
+    atomic_store(&worker->plugin->exhausted, old->env.generation);
+    size_t failed = full ? fail_waiting(worker, old) : 0;
+    move_held(worker, old);
+    mqlua_adopt_move_idle(worker, old);
+    tell(worker, old, used, failed);
+}
+
+/* Enough old states are alive already: each may hold as much as the cap. */
+static bool too_many_old(const mqlua_worker *worker)
+{
+    int count = 0;
+    for (const mqlua_state *old = worker->old; old; old = old->next)
+        count++;
+    return count >= MQLUA_GENERATIONS - 1;
+}
+
+/* A fresh state must have noticeably more room than this one, or it would be no better. */
+static bool helps(const mqlua_worker *worker, size_t used)
+{
+    size_t cap = worker->plugin->settings->limits.memory;
+    return cap && used > worker->state->base && used - worker->state->base >= cap / MQLUA_VM_ROOM;
+}
+
+static void look(mqlua_worker *worker)
+{
+    mqlua_vm *vm = worker->state->env.vm;
+    bool failed = worker->starved;
+    size_t cap = worker->plugin->settings->limits.memory;
+    mqlua_vm_collect(vm);
+    size_t used = mqlua_vm_memory(vm);
+    bool full = used > cap - cap / MQLUA_VM_ROOM;
+    char *error = NULL;
+    if ((!full && !failed) || !helps(worker, used) || too_many_old(worker))
+        return;
+    mqlua_state *next = make_again(worker, worker->state, &error);
+    if (next)
+        replace(worker, next, used, full && failed);
+    else
+        mqlua_log(
+            &worker->plugin->symbols, MQLUA_LOG_CRIT,
+            "mailerq-lua: worker %d: the state of generation %llu, whose memory is at its cap, cannot be "
+            "made anew: %s",
+            worker->number, NUMBER(worker->state->env.generation), error ? error : "not enough memory");
+    free(error);
+}
+
+void mqlua_rebuild(mqlua_worker *worker)
+{
+    double begun = mqlua_loop_now();
+    worker->crowded = false;
+    if (!worker->state || begun < worker->rebuild_after)
+        return;
+    look(worker);
+    worker->starved = false;
+    worker->rebuild_after = mqlua_loop_now() + REST * (mqlua_loop_now() - begun);
+}
