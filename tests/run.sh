@@ -96,7 +96,7 @@ count "$logs/run"
 
 # What crosses threads, and one run with everything in it.
 preset=tsan
-crossing=(test_threads test_metrics test_lookup host_test_inbox)
+crossing=(test_dict test_threads test_metrics test_lookup host_test_inbox)
 build $preset mqlua mailerq-lua "${crossing[@]}"
 run_ctest -R "^($(IFS='|' && echo "${crossing[*]}"))$"
 run_pytest "SMTP with TSan" tests/smtp/test_whole.py tests/smtp/test_tasks.py tests/smtp/test_reload.py
