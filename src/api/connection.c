@@ -74,6 +74,12 @@ static const mqlua_endpoint *remote_end(mqlua_connection *c)
     return &c->remote;
 }
 
+const char *mqlua_connection_client(mqlua_connection *c)
+{
+    const mqlua_endpoint *remote = remote_end(c);
+    return c->proxied ? "" : remote->ip;
+}
+
 static const mqlua_endpoint *local_end(mqlua_connection *c)
 {
     read_end(c, &c->local, getsockname);

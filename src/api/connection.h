@@ -60,6 +60,10 @@ void mqlua_connection_forget(mqlua_connection *connection);
 /* Reads from the host what scripts may ask for after a park. Fresh only. */
 void mqlua_connection_see(mqlua_connection *connection);
 
+/* The address of the client; "" when it is not known, or a proxy stands in front of it. Reads it from the
+ * host while the connection is fresh. Good as long as the connection. */
+const char *mqlua_connection_client(mqlua_connection *connection);
+
 /* MAIL FROM: a new transaction. False on lack of memory. */
 bool mqlua_transaction_begin(mqlua_connection *connection, const char *envelope);
 void mqlua_transaction_end(mqlua_connection *connection);

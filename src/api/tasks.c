@@ -66,6 +66,12 @@ static int l_sleep(lua_State *L)
     return mqlua_task_park(L, &s->wait);
 }
 
+bool mqlua_tasks_sleeps(const mqlua_task *task)
+{
+    const mqlua_wait *wait = mqlua_task_waits_on(task);
+    return wait && wait->cancel == sleeper_free;
+}
+
 /* ---- spawned tasks ---- */
 
 typedef struct waiter waiter;

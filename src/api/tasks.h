@@ -21,5 +21,8 @@ void mqlua_tasks_cancel_jobs(mqlua_spawned **list);
 double mqlua_tasks_check_seconds(lua_State *L, int index);
 mqlua_env *mqlua_tasks_check_loop(lua_State *L, const char *function);
 
+/* Does the task wait for time to pass, and for nobody else? */
+bool mqlua_tasks_sleeps(const mqlua_task *task);
+
 /* Adds the functions to the table mq on top of the stack. May raise. */
 void mqlua_tasks_open(lua_State *L);

@@ -20,6 +20,8 @@ static bool is_idle(const mqlua_peer *peer)
 void mqlua_adopt_move(mqlua_worker *worker, mqlua_peer *peer)
 {
     mqlua_state *old = peer->state;
+    if (!old || old->env.generation != worker->state->env.generation)
+        peer->counted = 0;
     peer->state = worker->state;
     peer->state->users++;
     mqlua_move_connection(&peer->connection, &peer->state->env);
@@ -35,6 +37,8 @@ static bool is_same_policy(const mqlua_peer *peer, const mqlua_worker *worker)
 
 void mqlua_adopt_look(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event)
 {
+    if (event == MQLUA_IN_MAILFROM)
+        peer->counted = 0;
     bool unseen = event == MQLUA_IN_RCPTTO && peer->delivered; /* a MAIL FROM that we were not told of */
     if (unseen)
         mqlua_transaction_end(&peer->connection);

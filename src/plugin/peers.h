@@ -18,6 +18,7 @@ typedef struct mqlua_peer {
     bool pinned;                 /* a transaction began: it is judged by one generation */
     bool delivered;              /* its message came: the next RCPT TO belongs to another one */
     bool mapped;
+    uint8_t counted;         /* plugin/trial.h: what this transaction was counted as */
     struct mqlua_peer *next; /* in its bucket, or in worker->spare_peers */
 } mqlua_peer;
 

@@ -12,11 +12,16 @@
 typedef struct mqlua_worker mqlua_worker;
 typedef struct mqlua_reload mqlua_reload;
 
-/* What the handlers of one generation did on one worker. Written by the worker, read by the thread that
- * reloads. */
+/* What came of the transactions of one generation on one worker (plugin/trial.h). Written by the worker, read
+ * by the thread that reloads. */
 enum { MQLUA_GENERATIONS = 8 }; /* alive in a worker, at most */
+enum { MQLUA_TALLY_IN, MQLUA_TALLY_OUT };
+typedef struct mqlua_tally_counts {
+    atomic_uint_fast64_t transactions, failures;
+} mqlua_tally_counts;
 typedef struct mqlua_tally {
-    atomic_uint_fast64_t generation, runs, failures;
+    atomic_uint_fast64_t generation;
+    mqlua_tally_counts of[2]; /* MQLUA_TALLY_IN, MQLUA_TALLY_OUT */
 } mqlua_tally;
 
 typedef struct mqlua_plugin {
@@ -35,6 +40,7 @@ typedef struct mqlua_plugin {
     mqlua_reload *reload; /* the thread that watches the files; NULL: there is none */
     atomic_uint_fast64_t generation;
     atomic_uint_fast64_t exhausted; /* the last generation whose state was made anew for lack of memory */
+    struct mqlua_clients *clients;  /* plugin/clients.h */
     mqlua_worker *workers;
     mqlua_tally departed[MQLUA_GENERATIONS]; /* of workers that ended; under the lock */
     int worker_count;                        /* how many were ever made: their numbers */

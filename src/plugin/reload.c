@@ -150,7 +150,7 @@ static bool is_exhausted(const mqlua_plugin *plugin)
 static void pass(mqlua_reload *r)
 {
     mqlua_plugin *plugin = r->plugin;
-    mqlua_trial_end(&r->trial);
+    mqlua_trial_end(&r->trial, r->plugin);
     if (is_exhausted(plugin)) {
         mqlua_log(log_of(r), MQLUA_LOG_WARN,
                   "mailerq-lua: generation %llu, %.8s does not become the last-known-good policy: its memory "
@@ -183,11 +183,12 @@ static void roll_back(mqlua_reload *r, const mqlua_counts *counts)
     mqlua_plugin *plugin = r->plugin;
     mqlua_bundle *previous = r->trial.previous;
     char *error = NULL;
-    mqlua_log(log_of(r), MQLUA_LOG_CRIT, "mailerq-lua: generation %llu, %.8s: %llu of %llu handlers failed%s",
-              NUMBER(plugin->generation), mqlua_bundle_hash(plugin->bundle), NUMBER(counts->failures),
-              NUMBER(counts->runs), previous ? ": ROLLED BACK, and refused until the files change" : "");
+    mqlua_log(
+        log_of(r), MQLUA_LOG_CRIT, "mailerq-lua: generation %llu, %.8s: %llu of %llu transactions failed%s",
+        NUMBER(plugin->generation), mqlua_bundle_hash(plugin->bundle), NUMBER(counts->failures),
+        NUMBER(counts->transactions), previous ? ": ROLLED BACK, and refused until the files change" : "");
     if (!previous) { /* nothing to go back to, so it goes on; it is not kept as a good one */
-        mqlua_trial_end(&r->trial);
+        mqlua_trial_end(&r->trial, r->plugin);
         return;
     }
     mqlua_figures_count(plugin->figures.returned);
@@ -196,7 +197,7 @@ static void roll_back(mqlua_reload *r, const mqlua_counts *counts)
     r->refused_last = true;
     bool other = r->good && strcmp(mqlua_bundle_hash(r->good), mqlua_bundle_hash(previous)) != 0;
     if (!publish(r, previous, other ? r->good : NULL, &error)) {
-        mqlua_trial_end(&r->trial);
+        mqlua_trial_end(&r->trial, r->plugin);
         mqlua_log(log_of(r), MQLUA_LOG_CRIT,
                   "mailerq-lua: the policy before does not load any more, generation %llu goes "
                   "on: %s",
@@ -204,6 +205,17 @@ static void roll_back(mqlua_reload *r, const mqlua_counts *counts)
     }
     mqlua_bundle_unref(previous);
     free(error);
+}
+
+static void tell_one_client(mqlua_reload *r)
+{
+    if (!r->trial.one_client || r->trial.told)
+        return;
+    r->trial.told = true;
+    mqlua_log(log_of(r), MQLUA_LOG_WARN,
+              "mailerq-lua: generation %llu, %.8s fails on the transactions of few clients only: it goes on, "
+              "because one client among several is no reason to roll back",
+              NUMBER(r->plugin->generation), mqlua_bundle_hash(r->plugin->bundle));
 }
 
 static void look_at_trial(mqlua_reload *r)
@@ -217,6 +229,7 @@ static void look_at_trial(mqlua_reload *r)
         roll_back(r, &counts);
         break;
     default:
+        tell_one_client(r);
         break;
     }
 }
@@ -276,7 +289,7 @@ static void reload_free(mqlua_reload *r)
     if (!r)
         return;
     free_disposed(r);
-    mqlua_trial_end(&r->trial);
+    mqlua_trial_end(&r->trial, r->plugin);
     mqlua_bundle_unref(r->good);
     mqlua_watcher_free(r->watcher);
     free(r);
@@ -298,7 +311,7 @@ void mqlua_reload_start(mqlua_plugin *plugin)
                       "mailerq-lua: there is no thread to watch the policy: it is not "
                       "reloaded before the next start");
             if (r) {
-                mqlua_trial_end(&r->trial);
+                mqlua_trial_end(&r->trial, r->plugin);
                 mqlua_watcher_free(r->watcher);
                 free(r);
             }
@@ -310,9 +323,9 @@ void mqlua_reload_start(mqlua_plugin *plugin)
 /* It served until the end without trouble. */
 static void keep_at_end(mqlua_reload *r)
 {
-    mqlua_counts counts = {0, 0};
-    if (r->trial.on && mqlua_trial_look(&r->trial, r->plugin, &counts) != MQLUA_TRIAL_FAILED && counts.runs &&
-        !is_exhausted(r->plugin))
+    mqlua_counts counts = {0};
+    if (r->trial.on && mqlua_trial_look(&r->trial, r->plugin, &counts) != MQLUA_TRIAL_FAILED &&
+        counts.transactions && !is_exhausted(r->plugin))
         mqlua_keep_store(r->plugin, r->plugin->bundle);
 }
 

@@ -2,6 +2,7 @@
 
 #include "plugin/run.h"
 #include "api/report.h"
+#include "api/tasks.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,14 +109,20 @@ static void deny(mqlua_run *run)
     run->kind = MQLUA_VERDICT_DENY;
 }
 
+static inline void count(mqlua_run *run, bool failed)
+{
+    if (!(*mqlua_trial_counted(run) & (failed ? MQLUA_COUNTED_FAILED : MQLUA_COUNTED)))
+        mqlua_trial_count(run, failed);
+}
+
 /* What a failed handler comes to: its on_error, else the policy's for this event, else the safe default. */
 static void fail(mqlua_run *run, const char *error)
 {
     char what[200];
     lua_State *L = mqlua_vm_state(run->state->env.vm);
     bool in_on_error = run->stage == MQLUA_RUN_ON_ERROR;
-    if (!in_on_error)
-        mqlua_worker_count(run->worker, run->state->env.generation, true);
+    if (!in_on_error && !run->late) /* that others are slow says nothing about the policy */
+        count(run, true);
     snprintf(what, sizeof what, "%s '%s' of %s failed", in_on_error ? "on_error of" : "handler",
              run->handler->name, event_name(run));
     mqlua_report(&run->state->env, what, error);
@@ -231,7 +238,7 @@ static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     if (run->timer.place)
         mqlua_loop_stop(run->worker->loop, &run->timer);
     if (run->stage == MQLUA_RUN_HANDLERS)
-        mqlua_worker_count(run->worker, run->state->env.generation, false);
+        count(run, false);
     if (end->outcome == MQLUA_FAILED)
         fail(run, end->error);
     else
@@ -245,6 +252,7 @@ static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
 static void deadline_passed(mqlua_timer *timer)
 {
     mqlua_run *run = (mqlua_run *)((char *)timer - offsetof(mqlua_run, timer));
+    run->late = run->task && !mqlua_tasks_sleeps(run->task);
     if (run->task)
         mqlua_task_fail(run->task, "the deadline passed while the handler was waiting");
 }
@@ -314,6 +322,7 @@ static void start_handler(mqlua_run *run, const mqlua_handlers *handlers)
         function = run->handler->function;
     }
     run->state->made.count = 0;
+    run->late = false;
     int arguments[2], count = mqlua_arguments_ready(run, arguments);
     run->task = count ? mqlua_task_start_with(env->vm, function, arguments, count, handler_ended, run)
                       : mqlua_task_start(env->vm, function, env->arguments, handler_ended, run);
@@ -430,7 +439,8 @@ static mqlua_run *run_new(mqlua_worker *worker, mqlua_event event, MQ_Connection
     run->on_error = LUA_NOREF;
     run->task = NULL;
     run->begun = 0;
-    run->decided = run->again = false;
+    run->decided = run->again = run->late = false;
+    run->counted = 0;
     run->entered = true;
     run->observes = event == MQLUA_IN_CLOSE || event == MQLUA_OUT_SENT;
     run->has_message = arguments->message != NULL;

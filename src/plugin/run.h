@@ -51,6 +51,8 @@ struct mqlua_run {
     bool observes;    /* close, sent: control is never kept */
     bool again;       /* called a second time after mq.rerun */
     bool has_message;
+    bool late;         /* the deadline passed while it waited for somebody else */
+    uint8_t counted;   /* outgoing; see mqlua_trial_counted */
     double begun;      /* monotonic seconds; 0: not looked at the clock yet */
     mqlua_timer timer; /* deadline, or the end of a hold */
 
@@ -88,6 +90,18 @@ void mqlua_run_abandon(mqlua_run *run);
 
 /* The memory of runs, when the worker ends. */
 void mqlua_runs_free(mqlua_worker *worker);
+
+/* trial.c: a handler of the run ended: its transaction counts, and, when it failed, as one that failed. Each
+ * once.
+ */
+enum { MQLUA_COUNTED = 1, MQLUA_COUNTED_FAILED = 2 };
+void mqlua_trial_count(mqlua_run *run, bool failed);
+
+/* Where it is noted what the transaction of the run was counted as. */
+static inline uint8_t *mqlua_trial_counted(mqlua_run *run)
+{
+    return run->peer ? &run->peer->counted : &run->counted;
+}
 
 /* carry.c: does what the verdict says. What remains is a hand-back or a hold. */
 typedef enum mqlua_carried {

@@ -7,6 +7,7 @@
 #include "api/state.h"
 #include "base/threads.h"
 #include "json/tree.h"
+#include "plugin/clients.h"
 #include "plugin/keep.h"
 #include "plugin/plugin.h"
 #include "plugin/reload.h"
@@ -111,9 +112,11 @@ static bool make_shared(mqlua_plugin *plugin)
     proto->settings = plugin->settings;
     proto->metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, NULL);
     proto->threads = mqlua_threads_new();
+    plugin->clients = mqlua_clients_new();
     if (plugin->settings->host.proxies)
         proto->proxies = mqlua_cidr_parse(plugin->settings->host.proxies, &error);
-    bool good = proto->metrics && proto->threads && (!plugin->settings->host.proxies || proto->proxies);
+    bool good = proto->metrics && proto->threads && plugin->clients &&
+                (!plugin->settings->host.proxies || proto->proxies);
     if (good)
         mqlua_figures_init(&plugin->figures, proto->metrics);
     else
@@ -308,6 +311,7 @@ void mqlua_plugin_free(mqlua_plugin *plugin)
     mqlua_refused_free(plugin->refused);
     mqlua_threads_free(plugin->proto.threads);
     mqlua_metrics_free(plugin->proto.metrics);
+    mqlua_clients_free(plugin->clients);
     mqlua_cidr_free((mqlua_cidr *)plugin->proto.proxies);
     mqlua_tree_free(plugin->proto.tree);
     mqlua_settings_free(plugin->settings);

@@ -1,75 +1,161 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "plugin/trial.h"
+#include "plugin/run.h"
+#include <stdlib.h>
 
 /* A generation that fails only later (with the night's mail) is found within a window, not hidden by what
  * went well before. */
 static const double WINDOW_SECONDS = 10;
 
-static void add(mqlua_counts *sum, const mqlua_tally *tally, uint64_t generation)
+/* Where there are several clients, so many transactions of others than the one that failed most must have
+ * failed, too: one may have had bad luck. */
+enum { OTHERS_FAILED = 2 };
+
+/* ---- counting ---- */
+
+void mqlua_trial_count(mqlua_run *run, bool failed)
+{
+    mqlua_worker *worker = run->worker;
+    uint64_t generation = run->state->env.generation;
+    uint8_t *counted = mqlua_trial_counted(run);
+    bool began = !(*counted & MQLUA_COUNTED);
+    *counted |= failed ? MQLUA_COUNTED | MQLUA_COUNTED_FAILED : MQLUA_COUNTED;
+    mqlua_tally *tally = &worker->tallies[generation % MQLUA_GENERATIONS];
+    if (atomic_load_explicit(&tally->generation, memory_order_relaxed) == generation) {
+        mqlua_tally_counts *counts = &tally->of[run->peer ? MQLUA_TALLY_IN : MQLUA_TALLY_OUT];
+        if (began)
+            atomic_fetch_add_explicit(&counts->transactions, 1, memory_order_relaxed);
+        if (failed)
+            atomic_fetch_add_explicit(&counts->failures, 1, memory_order_relaxed);
+    }
+    mqlua_clients *clients = worker->plugin->clients;
+    if (run->peer && atomic_load_explicit(&clients->generation, memory_order_relaxed) == generation)
+        mqlua_clients_note(clients, generation, mqlua_connection_client(&run->peer->connection), began,
+                           failed);
+}
+
+static void add(mqlua_counts sum[2], const mqlua_tally *tally, uint64_t generation)
 {
     if (atomic_load_explicit(&tally->generation, memory_order_acquire) != generation)
         return;
-    sum->failures += atomic_load_explicit(&tally->failures, memory_order_relaxed);
-    sum->runs += atomic_load_explicit(&tally->runs, memory_order_relaxed);
+    for (int i = 0; i < 2; i++) {
+        sum[i].failures += atomic_load_explicit(&tally->of[i].failures, memory_order_relaxed);
+        sum[i].transactions += atomic_load_explicit(&tally->of[i].transactions, memory_order_relaxed);
+    }
 }
 
-static mqlua_counts count(mqlua_plugin *plugin, uint64_t generation)
+static void count(mqlua_plugin *plugin, uint64_t generation, mqlua_counts sum[2])
 {
-    mqlua_counts sum = {0, 0};
+    sum[0] = sum[1] = (mqlua_counts){0};
     pthread_mutex_lock(&plugin->lock);
-    add(&sum, &plugin->departed[generation % MQLUA_GENERATIONS], generation);
+    add(sum, &plugin->departed[generation % MQLUA_GENERATIONS], generation);
     for (mqlua_worker *worker = plugin->workers; worker; worker = worker->next)
-        add(&sum, &worker->tallies[generation % MQLUA_GENERATIONS], generation);
+        add(sum, &worker->tallies[generation % MQLUA_GENERATIONS], generation);
     pthread_mutex_unlock(&plugin->lock);
-    return sum;
 }
 
+/* ---- judging ---- */
+
+/* Without memory for the copies, clients cannot be told apart, and the trial decides nothing. */
 void mqlua_trial_begin(mqlua_trial *t, mqlua_plugin *plugin, uint64_t generation, uint64_t before,
                        mqlua_bundle *previous)
 {
     double now = mqlua_loop_now();
-    mqlua_trial_end(t);
+    mqlua_trial_end(t, plugin);
     *t = (mqlua_trial){.on = true,
                        .generation = generation,
                        .ends = now + plugin->settings->reload.trial,
                        .previous = previous ? mqlua_bundle_ref(previous) : NULL,
-                       .window_ends = now + WINDOW_SECONDS};
+                       .window_ends = now + WINDOW_SECONDS,
+                       .list = calloc(2 * MQLUA_CLIENTS, sizeof *t->list)};
     if (before)
-        t->usual = count(plugin, before);
+        count(plugin, before, t->usual);
+    mqlua_clients_watch(plugin->clients, generation);
+}
+
+static bool above(uint64_t failures, uint64_t transactions, double share)
+{
+    return (double)failures > share * (double)transactions;
 }
 
 /* Far above what was usual: over the limit, and at least twice the share of failures of the generation
  * before. */
-static bool too_many(const mqlua_trial *t, const mqlua_settings *settings, const mqlua_counts *c)
+static double limit_of(const mqlua_settings *settings, const mqlua_counts *usual)
 {
-    double usual = t->usual.runs ? (double)t->usual.failures / (double)t->usual.runs : 0;
-    double failures = (double)c->failures, runs = (double)c->runs;
+    double share = usual->transactions ? 2 * (double)usual->failures / (double)usual->transactions : 0;
+    return share > settings->reload.error_rate ? share : settings->reload.error_rate;
+}
+
+static bool too_many(const mqlua_trial *t, const mqlua_settings *settings, int direction,
+                     const mqlua_counts *c)
+{
     return c->failures >= (uint64_t)settings->reload.min_errors &&
-           failures > settings->reload.error_rate * runs && failures > 2 * usual * runs;
+           above(c->failures, c->transactions, limit_of(settings, &t->usual[direction]));
+}
+
+/* Do the failures stand for the clients as a whole? base NULL: since the trial began. */
+static bool is_general(mqlua_trial *t, mqlua_plugin *plugin, const mqlua_client *base)
+{
+    if (!t->list)
+        return false;
+    mqlua_clients_copy(plugin->clients, t->list);
+    mqlua_fate fate = mqlua_clients_fate(t->list, base, t->generation, mqlua_loop_now());
+    double limit = limit_of(plugin->settings, &t->usual[MQLUA_TALLY_IN]);
+    bool general =
+        !fate.several || (fate.failing > 1 && above(fate.failing, fate.clients, limit) &&
+                          fate.failures >= OTHERS_FAILED && above(fate.failures, fate.transactions, limit));
+    t->one_client |= !general;
+    return general;
+}
+
+static bool failed(mqlua_trial *t, mqlua_plugin *plugin, const mqlua_counts counts[2],
+                   const mqlua_client *base, mqlua_counts *found)
+{
+    for (int i = 0; i < 2; i++) {
+        *found = counts[i];
+        if (too_many(t, plugin->settings, i, found) && (i == MQLUA_TALLY_OUT || is_general(t, plugin, base)))
+            return true;
+    }
+    *found = (mqlua_counts){counts[0].transactions + counts[1].transactions,
+                            counts[0].failures + counts[1].failures};
+    return false;
+}
+
+static void begin_window(mqlua_trial *t, mqlua_plugin *plugin, const mqlua_counts all[2], double now)
+{
+    t->window_ends = now + WINDOW_SECONDS;
+    t->base[0] = all[0];
+    t->base[1] = all[1];
+    if (t->list)
+        mqlua_clients_copy(plugin->clients, t->list + MQLUA_CLIENTS);
 }
 
 mqlua_finding mqlua_trial_look(mqlua_trial *t, mqlua_plugin *plugin, mqlua_counts *counts)
 {
     double now = mqlua_loop_now();
+    mqlua_counts all[2], window[2];
     if (!t->on)
         return MQLUA_TRIAL_ON;
-    mqlua_counts all = count(plugin, t->generation);
-    mqlua_counts window = {all.runs - t->base.runs, all.failures - t->base.failures};
-    bool failed = too_many(t, plugin->settings, &window);
-    *counts = failed ? window : all;
-    if (failed || too_many(t, plugin->settings, &all))
+    count(plugin, t->generation, all);
+    for (int i = 0; i < 2; i++)
+        window[i] = (mqlua_counts){all[i].transactions - t->base[i].transactions,
+                                   all[i].failures - t->base[i].failures};
+    const mqlua_client *base = t->list ? t->list + MQLUA_CLIENTS : NULL;
+    if (failed(t, plugin, window, base, counts) || failed(t, plugin, all, NULL, counts))
         return MQLUA_TRIAL_FAILED;
-    if (now >= t->window_ends) {
-        t->window_ends = now + WINDOW_SECONDS;
-        t->base = all;
-    }
-    return now >= t->ends && all.runs ? MQLUA_TRIAL_PASSED : MQLUA_TRIAL_ON;
+    if (now >= t->window_ends)
+        begin_window(t, plugin, all, now);
+    return now >= t->ends && counts->transactions ? MQLUA_TRIAL_PASSED : MQLUA_TRIAL_ON;
 }
 
-void mqlua_trial_end(mqlua_trial *t)
+void mqlua_trial_end(mqlua_trial *t, mqlua_plugin *plugin)
 {
+    if (t->on)
+        mqlua_clients_watch(plugin->clients, 0);
     mqlua_bundle_unref(t->previous);
+    free(t->list);
+    t->list = NULL;
     t->previous = NULL;
     t->on = false;
 }

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A new generation on trial: what its handlers do on mail decides whether it becomes the last-known-good one
- * or is rolled back. All on the thread that reloads. */
+/*
+ * A new generation on trial: what its handlers do on mail decides whether it becomes the last-known-good one
+ * or is rolled back. What counts are transactions: a transaction failed when one of its handlers did, once,
+ * however many did. Before its first MAIL FROM a connection is a transaction, too, and so is each event of an
+ * outgoing message. Incoming and outgoing mail are judged apart. Where several clients send, failures count
+ * only when they stand for the clients as a whole: one client can have bad mail, or mean harm.
+ */
 
+#include "plugin/clients.h"
 #include "plugin/worker.h"
 
 typedef struct mqlua_counts {
-    uint64_t runs, failures; /* of handlers */
+    uint64_t transactions, failures;
 } mqlua_counts;
 
 typedef struct mqlua_trial {
@@ -15,9 +21,12 @@ typedef struct mqlua_trial {
     uint64_t generation;
     double ends;            /* monotonic seconds; longer when there was no mail */
     mqlua_bundle *previous; /* what to go back to; NULL: nothing */
-    mqlua_counts usual;     /* of the generation before */
-    mqlua_counts base;      /* when the window began */
+    mqlua_counts usual[2];  /* of the generation before, by direction */
+    mqlua_counts base[2];   /* when the window began */
     double window_ends;
+    mqlua_client *list; /* malloc'ed: clients now, and behind them as they were when the window began */
+    bool one_client;    /* too much failed, but not for the clients as a whole ... */
+    bool told;          /* ... which was logged */
 } mqlua_trial;
 
 typedef enum mqlua_finding {
@@ -26,7 +35,8 @@ typedef enum mqlua_finding {
     MQLUA_TRIAL_FAILED,
 } mqlua_finding;
 
-/* Begins with generation, which replaced before (0: none). previous (NULL: none) gets one more reference. */
+/* On the thread that reloads: begins with generation, which replaced before (0: none). previous (NULL: none)
+ * gets one more reference. */
 void mqlua_trial_begin(mqlua_trial *trial, mqlua_plugin *plugin, uint64_t generation, uint64_t before,
                        mqlua_bundle *previous);
 
@@ -35,4 +45,4 @@ void mqlua_trial_begin(mqlua_trial *trial, mqlua_plugin *plugin, uint64_t genera
 mqlua_finding mqlua_trial_look(mqlua_trial *trial, mqlua_plugin *plugin, mqlua_counts *counts);
 
 /* Ends it, decided or not. */
-void mqlua_trial_end(mqlua_trial *trial);
+void mqlua_trial_end(mqlua_trial *trial, mqlua_plugin *plugin);

@@ -53,6 +53,7 @@ static mqlua_peer *take_memory(mqlua_worker *worker, MQ_Connection *host)
     peer->host = host;
     peer->run = NULL;
     peer->pinned = peer->delivered = false;
+    peer->counted = 0;
     peer->state = worker->state;
     peer->mapped = mqlua_peers_add(&worker->peers, peer);
     if (!peer->mapped) {
@@ -201,8 +202,10 @@ static void begin_tally(mqlua_tally *tally, uint64_t generation)
     if (atomic_load_explicit(&tally->generation, memory_order_relaxed) == generation)
         return;
     atomic_store_explicit(&tally->generation, 0, memory_order_relaxed);
-    atomic_store_explicit(&tally->runs, 0, memory_order_relaxed);
-    atomic_store_explicit(&tally->failures, 0, memory_order_relaxed);
+    for (int i = 0; i < 2; i++) {
+        atomic_store_explicit(&tally->of[i].transactions, 0, memory_order_relaxed);
+        atomic_store_explicit(&tally->of[i].failures, 0, memory_order_relaxed);
+    }
     atomic_store_explicit(&tally->generation, generation, memory_order_release);
 }
 
@@ -265,11 +268,13 @@ static void add_tally(mqlua_tally *sum, const mqlua_tally *tally)
 {
     if (tally->generation < sum->generation || !tally->generation)
         return;
-    if (tally->generation > sum->generation)
-        sum->runs = sum->failures = 0;
+    for (int i = 0; i < 2; i++) {
+        if (tally->generation > sum->generation)
+            sum->of[i].transactions = sum->of[i].failures = 0;
+        sum->of[i].transactions += tally->of[i].transactions;
+        sum->of[i].failures += tally->of[i].failures;
+    }
     sum->generation = tally->generation;
-    sum->runs += tally->runs;
-    sum->failures += tally->failures;
 }
 
 /* From here on no other thread knows the worker: neither its loop nor what was prepared for it. */

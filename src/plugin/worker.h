@@ -92,16 +92,6 @@ static inline void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state 
         mqlua_worker_soon(worker);
 }
 
-/* One handler of generation ended. */
-static inline void mqlua_worker_count(mqlua_worker *worker, uint64_t generation, bool failed)
-{
-    mqlua_tally *tally = &worker->tallies[generation % MQLUA_GENERATIONS];
-    if (atomic_load_explicit(&tally->generation, memory_order_relaxed) != generation)
-        return;
-    atomic_uint_fast64_t *count = failed ? &tally->failures : &tally->runs;
-    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 /* The peer of an incoming connection; made when there is none (NULL: no memory). */
 mqlua_peer *mqlua_peer_new(mqlua_worker *worker, MQ_Connection *host);
 

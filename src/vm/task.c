@@ -376,6 +376,11 @@ void *mqlua_task_data(mqlua_task *task)
     return task->ud;
 }
 
+const mqlua_wait *mqlua_task_waits_on(const mqlua_task *task)
+{
+    return task->wait;
+}
+
 bool mqlua_task_parked(const mqlua_task *task)
 {
     return task->state == MQLUA_TASK_PARKED;

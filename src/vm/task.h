@@ -68,6 +68,8 @@ mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_
 mqlua_task *mqlua_task_current(mqlua_vm *vm);
 void *mqlua_task_data(mqlua_task *task);
 bool mqlua_task_parked(const mqlua_task *task);
+/* What it is parked on; NULL: nothing. */
+const mqlua_wait *mqlua_task_waits_on(const mqlua_task *task);
 
 /* Ends a task that is parked or not yet started: waits are cancelled, children first, clean-ups run in
  * reverse order, ended is called with MQLUA_CANCELLED. A running task is cancelled as soon as it parks. Never

@@ -72,8 +72,8 @@ def is_ours(item):
 class Client:
     """A raw SMTP client: sends bytes, reads replies, and never does anything on its own."""
 
-    def __init__(self, port, tls=False, host="127.0.0.1"):
-        self.socket = socket.create_connection((host, port), TIMEOUT)
+    def __init__(self, port, tls=False, host="127.0.0.1", source=None):
+        self.socket = socket.create_connection((host, port), TIMEOUT, source and (source, 0))
         self.buffer = b""
         if tls:
             self.starttls()

@@ -691,3 +691,96 @@ def test_errors_as_usual_do_not_roll_back(policy):
             judged(host)
         time.sleep(1)
         assert "ROLLED BACK" not in host.stderr and generations(host) == [2]
+
+
+# ---- who may cause a roll-back ----
+
+SENDERS = {"reload": {"quiet": 0.05, "poll": 0.2, "trial": 1.5}}
+
+# Fails on senders that begin with "bad", and on the null sender.
+PICKY = """
+mq.on("smtp_in_mailfrom", function(connection, address)
+  if address.localpart:sub(1, 3) == "bad" then error("bad sender") end
+end)
+mq.on("smtp_in_rcptto", function() end)"""
+
+
+def transactions(host, ip, sender, count=1, commands=()):
+    with Client(host.port, source=ip) as client:
+        client.greet()
+        for _ in range(count):
+            client.command(f"MAIL FROM:<{sender}>")
+            for command in commands:
+                client.command(command)
+            client.command("RSET")
+
+
+def on_trial(policy, text, settings=SENDERS, **options):
+    """A host with text as its second generation."""
+    host = run(policy, settings, **options)
+    policy.save(text)
+    reloaded(host)
+    return host
+
+
+@pytest.mark.parametrize("sender", ["", "bad@example.org"])
+@pytest.mark.parametrize("others", [1, 5])
+def test_one_client_among_several_rolls_nothing_back(policy, sender, others):
+    with on_trial(policy, PICKY) as host:
+        for i in range(others):
+            transactions(host, f"127.0.0.{10 + i}", "good@example.org")
+        for _ in range(3):
+            transactions(host, "127.0.0.2", sender, 40, ["RCPT TO:<a@example.com>"])
+        host.wait_stderr("one client among several is no reason to roll back")
+        transactions(host, "127.0.0.2", sender, 40)
+        host.wait_stderr("generation 2, .{8} is the last-known-good policy now")
+        assert "ROLLED BACK" not in host.stderr and generations(host) == [2]
+
+
+def test_one_client_cannot_use_the_bad_luck_of_another(policy):
+    with on_trial(policy, PICKY) as host:
+        for i in range(4):
+            transactions(host, f"127.0.0.{10 + i}", "good@example.org", 5)
+        transactions(host, "127.0.0.10", "bad@example.org")
+        transactions(host, "127.0.0.2", "bad@example.org", 100)
+        time.sleep(1.2)
+        assert "ROLLED BACK" not in host.stderr
+
+
+def test_clients_are_remembered_from_the_trial_before(policy):
+    """Whoever is first behind a reload is not the only one."""
+    with on_trial(policy, tag(2)) as host:
+        for i in range(3):
+            transactions(host, f"127.0.0.{10 + i}", "good@example.org")
+        policy.save(PICKY)
+        reloaded(host, 2)
+        transactions(host, "127.0.0.2", "bad@example.org", 50)
+        host.wait_stderr("one client among several")
+        assert "ROLLED BACK" not in host.stderr
+
+
+def test_a_broken_policy_is_rolled_back_for_several_clients(policy):
+    with on_trial(policy, PICKY) as host:
+        for i in range(6):
+            transactions(host, f"127.0.0.{10 + i}", "bad@example.org" if i < 4 else "good@example.org", 6)
+        host.wait_stderr("transactions failed: ROLLED BACK")
+
+
+def test_a_broken_policy_is_rolled_back_for_one_application(policy):
+    """One connection, one failure for each transaction however many handlers failed."""
+    text = 'for _, event in ipairs{"smtp_in_mailfrom", "smtp_in_rcptto"} do mq.on(event, function() error("x") end) end'
+    with on_trial(policy, text) as host:
+        transactions(host, "127.0.0.1", "a@example.org", 9, ["RCPT TO:<a@example.com>"] * 5)
+        time.sleep(1)
+        assert "ROLLED BACK" not in host.stderr, "nine transactions are fewer than min_errors"
+        transactions(host, "127.0.0.1", "a@example.org", 3)
+        host.wait_stderr("1[0-2] of 1[0-2] transactions failed: ROLLED BACK")
+
+
+@pytest.mark.parametrize("wait, counts", [("mq.wait{mq.spawn(function() mq.sleep(60) end)}", False), ("mq.sleep(60)", True)])
+def test_deadlines_of_waiting_for_others_do_not_count(policy, wait, counts):
+    text = 'mq.on("smtp_in_mailfrom", function() %s end, {timeout = 0.01})' % wait
+    with on_trial(policy, text) as host:
+        transactions(host, "127.0.0.1", "a@example.org", 20)
+        host.wait_stderr("ROLLED BACK" if counts else "generation 2, .{8} is the last-known-good policy now")
+        assert counts == ("ROLLED BACK" in host.stderr)
