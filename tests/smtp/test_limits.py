@@ -347,7 +347,7 @@ def test_vars_and_transactions_outlive_a_state_made_anew():
     mq.on("smtp_in_message", function(connection, message)
       message.json.seen = {connection.vars.name, connection.transaction.vars.sender, #kept, marks}
     end)"""
-    with Host(policy=policy, settings={"memory": "8MB"}) as host, Client(host.port) as client:
+    with Host(policy=policy, settings={"memory": "8MB", "budget": 5}) as host, Client(host.port) as client:
         client.greet()
         client.begin("first@example.org")
         for _ in range(4):
@@ -367,7 +367,7 @@ def test_what_waits_in_a_full_state_fails_with_its_memory():
       if address.localpart == "wait" then mq.sleep(60) end
       for i = 1, 50 do kept[#kept + 1] = ("x"):rep(2e5) .. #kept end
     end, {on_error = function(error) mq.log.warn("told: %s", error) return mq.tempfail(451, "4.3.0", "memory") end})"""
-    with Host(policy=policy, settings={"memory": "8MB", "hold": 0.1, "deadline": {"incoming": 50}}) as host, \
+    with Host(policy=policy, settings={"memory": "8MB", "hold": 0.1, "budget": 5, "deadline": {"incoming": 50}}) as host, \
             Client(host.port) as client:
         client.greet()
         client.send("MAIL FROM:<wait@example.org>\r\n")
