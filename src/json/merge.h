@@ -56,7 +56,8 @@ void mqlua_merge_remove(lua_State *L, mqlua_merge *merge, void *object, const ch
 bool mqlua_merge_takes(lua_State *L, const mqlua_merge *merge, int index);
 
 /* Adds what makes the member key of object the Lua value at index (nil: removed), in place of what was added
- * for it before. When it raises, that is as it was. A table takes the place of the old value as a whole. */
+ * for it, or to the array that it was, before. When it raises, that is as it was. A table takes the place of
+ * the old value as a whole. */
 void mqlua_merge_stage(lua_State *L, mqlua_merge *merge, void *object, const char *key, int index,
                        const mqlua_path *path);
 

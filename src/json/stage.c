@@ -85,6 +85,8 @@ void mqlua_merge_stage(lua_State *L, mqlua_merge *merge, void *object, const cha
                : there ? MQLUA_MERGE_SET_KEY
                        : MQLUA_MERGE_ADD_KEY,
                &(mqlua_place){object, key, 0});
+    if (there) /* an array that is replaced or removed as a whole: nothing is added to it */
+        mqlua_merge_drop_added(merge, node);
 }
 
 static bool is_text(const mqlua_tree *tree, void *node, const char *text, size_t size)

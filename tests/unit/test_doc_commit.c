@@ -94,6 +94,11 @@ static void test_adding_strings(void **state)
     check_add("{\"tags\":[\"a\"]}", "add('tags', 'b'); json.tags = {'x'}", "{\"tags\":[\"x\"]}");
     check_add("{\"tags\":[\"a\"]}", "add('tags', 'b'); json.tags = nil; add('tags', 'c')",
               "{\"tags\":[\"c\"]}");
+    check_add("{\"tags\":[\"x\"]}",
+              "add('tags', 'a'); json.tags = nil; add('tags', 'b'); local t = json.tags; assert(#t == 1)",
+              "{\"tags\":[\"b\"]}");
+    check_add("{\"tags\":[\"x\"]}", "add('tags', 'a'); json.tags = 1; json.tags = {'c'}",
+              "{\"tags\":[\"c\"]}");
     check_add("{\"tags\":[\"a\"]}", "add('tags', 'b'); json.tags = 'x'", "{\"tags\":\"x\"}");
     check_add("{}",
               "json.tags = {'x'}; add('tags', 'y'); assert(json.tags[2] == 'y'); json.tags[3] = 'z'; "
