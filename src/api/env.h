@@ -7,6 +7,7 @@
  */
 
 #include "api/logging.h"
+#include "base/list.h"
 #include "mq/log.h"
 #include "mq/loop.h"
 #include "policy/bundle.h"
@@ -18,6 +19,7 @@ typedef struct mqlua_metrics mqlua_metrics;   /* base/metrics.h: process-wide */
 typedef struct mqlua_threads mqlua_threads;   /* base/threads.h: process-wide helper threads */
 typedef struct mqlua_registry mqlua_registry; /* api/on.h: the handlers of this vm */
 typedef struct mqlua_tree mqlua_tree;         /* json/tree.h */
+typedef struct mqlua_dicts mqlua_dicts;       /* base/dicts.h: process-wide */
 typedef struct mqlua_made mqlua_made;         /* api/verdict.h */
 
 typedef enum mqlua_phase {
@@ -36,11 +38,14 @@ typedef struct mqlua_env {
     const struct mqlua_cidr *proxies; /* host.proxies; NULL: none */
     mqlua_metrics *metrics;
     mqlua_threads *threads;
+    mqlua_dicts *dicts;
+    LIST_HEAD(mqlua_declared_list, mqlua_declared) declared; /* api/shared.c: by the policy, with mq.shared */
     mqlua_registry *registry;
     const mqlua_tree *tree; /* NULL: the host's JSON cannot be read */
     mqlua_phase phase;
     uint64_t generation;
     mqlua_made *made;                  /* verdicts made in the running handler; NULL: not watched */
+    int worker_number;                 /* from 1; 0: of no worker */
     bool first_worker;                 /* timers with {scope = "process"} run here */
     struct mqlua_clock *clocks;        /* api/timers.c: of mq.after and mq.every */
     int no_arguments;                  /* registry: a function that pushes nothing, for mqlua_task_start */

@@ -12,6 +12,7 @@
 #include "api/metrics.h"
 #include "api/on.h"
 #include "api/password.h"
+#include "api/shared.h"
 #include "api/tasks.h"
 #include "api/timers.h"
 #include "api/verdict.h"
@@ -40,9 +41,9 @@ static void run_core(lua_State *L, int mq, int private)
 int mqlua_api_open(lua_State *L)
 {
     static void (*const parts[])(lua_State *) = {
-        mqlua_json_open,     mqlua_on_open,      mqlua_verdict_open, mqlua_tasks_open,
-        mqlua_timers_open,   mqlua_cidr_open,    mqlua_data_open,    mqlua_logging_open,
-        mqlua_password_open, mqlua_metrics_open, mqlua_clock_open,   mqlua_generation_open,
+        mqlua_json_open,  mqlua_on_open,         mqlua_verdict_open, mqlua_tasks_open,    mqlua_timers_open,
+        mqlua_cidr_open,  mqlua_data_open,       mqlua_logging_open, mqlua_password_open, mqlua_metrics_open,
+        mqlua_clock_open, mqlua_generation_open, mqlua_shared_open,
     };
     mqlua_env *env = mqlua_env_of(L);
     lua_newtable(L);

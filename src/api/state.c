@@ -4,6 +4,7 @@
 #include "api/lint.h"
 #include "api/move.h"
 #include "api/open.h"
+#include "api/shared.h"
 #include "api/timers.h"
 #include "base/error.h"
 #include "policy/load.h"
@@ -35,6 +36,7 @@ static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, ui
     state->env.phase = phase;
     state->env.made = &state->made;
     state->env.clocks = NULL;
+    LIST_INIT(&state->env.declared);
     state->env.registry = mqlua_registry_new(proto->settings);
     if (!loop) /* what the policy starts at its top level, in every state, is not an error */
         state->env.loop = state->own_loop = mqlua_loop_new(NULL, NULL, 0, 0);
@@ -77,6 +79,7 @@ void mqlua_state_free(mqlua_state *state)
         mqlua_vm_free(state->env.vm);
     }
     mqlua_loop_free(state->own_loop);
+    mqlua_shared_close(&state->env);
     mqlua_registry_free(state->env.registry);
     mqlua_bundle_unref(state->env.bundle);
     free(state);

@@ -175,7 +175,7 @@ void mqlua_dict_get_stats(mqlua_dict *dict, mqlua_dict_stats *stats);
  * the file or memory failed. */
 bool mqlua_dict_save(mqlua_dict *dict, FILE *file, uint64_t wall);
 
-/* Stores what bytes, once written by mqlua_dict_save, have, as far as it fits. Lives go on from then in the
- * time of wall; a wall that is earlier takes none away. False with *error (malloc'ed) when the bytes are
- * damaged; where the checksum is right nothing was stored before. */
+/* Adds what bytes, once written by mqlua_dict_save, have and the dictionary lacks, as far as it fits. Lives
+ * go on from then in the time of wall; a wall that is earlier takes none away. False with *error (malloc'ed)
+ * when the bytes are damaged; nothing is added then, unless the checksum is right all the same. */
 bool mqlua_dict_load(mqlua_dict *dict, const char *bytes, size_t size, uint64_t wall, char **error);

@@ -203,7 +203,7 @@ static void load_value(loading *l, const entry_record *record, const char *key, 
                        uint64_t ttl)
 {
     mqlua_dict_value zero = {.type = MQLUA_DICT_INTEGER}, result;
-    mqlua_dict_options options = {.ttl = ttl, .flags = record->flags, .safe = true};
+    mqlua_dict_options options = {.mode = MQLUA_DICT_ADD, .ttl = ttl, .flags = record->flags, .safe = true};
     if (record->pinned && (value->type == MQLUA_DICT_NUMBER || value->type == MQLUA_DICT_INTEGER))
         mqlua_dict_incr(l->dict, key, record->key_size, &zero, value, 0, &result, NULL);
     else
@@ -227,6 +227,9 @@ static int load_record(loading *l)
     uint64_t ttl = record.ttl ? record.ttl - l->elapsed : 0;
     mqlua_dict_value value;
     if (record.type == MQLUA_DICT_LIST) {
+        size_t length;
+        keep =
+            keep && mqlua_dict_length(l->dict, key, record.key_size, &length) == MQLUA_DICT_OK && length == 0;
         if (!load_nodes(l, &record, key, keep))
             return -1;
         if (keep && ttl)

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 #include "api/lint.h"
+#include "base/dicts.h"
 #include "base/metrics.h"
 #include "base/threads.h"
 
@@ -55,11 +56,13 @@ static int check(const char *policy)
     mqlua_env proto = {.settings = settings};
     proto.metrics = mqlua_metrics_new(NULL, NULL, NULL);
     proto.threads = mqlua_threads_new();
+    proto.dicts = mqlua_dicts_new(settings->shared_memory, NULL, NULL);
     int status = CLI_TROUBLE;
-    if (proto.metrics && proto.threads)
+    if (proto.metrics && proto.threads && proto.dicts)
         status = report(&proto, policy);
     mqlua_threads_free(proto.threads);
     mqlua_metrics_free(proto.metrics);
+    mqlua_dicts_free(proto.dicts);
     mqlua_settings_free(settings);
     return status;
 }

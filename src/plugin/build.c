@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "plugin/build.h"
+#include "api/shared.h"
 #include "plugin/handover.h"
 #include "base/error.h"
 #include <stdlib.h>
@@ -98,6 +99,8 @@ static bool build_and_publish(build *b, mqlua_bundle *bundle, uint64_t generatio
     for (;;) {
         if (!make(b, bundle, generation, stop, error))
             return false;
+        if (b->count)
+            mqlua_shared_settle(&b->states[0]->env);
         pthread_mutex_lock(&b->plugin->lock);
         int added = add_new(b);
         if (!added)

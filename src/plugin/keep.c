@@ -3,6 +3,7 @@
 #include "plugin/keep.h"
 #include "api/metrics.h"
 #include "api/state.h"
+#include "base/dicts.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +16,32 @@ static void warn(void *plugin, const char *text)
     mqlua_log(&((mqlua_plugin *)plugin)->symbols, MQLUA_LOG_WARN, "mailerq-lua: %s", text);
 }
 
+/* For a state that only checks a policy: metrics and dictionaries of its own, so that nothing of a policy
+ * that fails stays behind, and none touches what the process has. False: no memory. */
+static bool begin_scratch(mqlua_plugin *plugin, mqlua_env *proto)
+{
+    *proto = plugin->proto;
+    proto->metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, plugin->proto.metrics);
+    proto->dicts = mqlua_dicts_new(plugin->settings->shared_memory, NULL, NULL);
+    return proto->metrics && proto->dicts;
+}
+
+static void end_scratch(mqlua_env *proto)
+{
+    mqlua_metrics_free(proto->metrics);
+    mqlua_dicts_free(proto->dicts);
+}
+
 mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mqlua_bundle **seen,
                                char **error)
 {
-    /* What a policy that fails the check registered must not stay behind. */
-    mqlua_env proto = plugin->proto;
-    proto.stop = stop;
-    proto.metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, plugin->proto.metrics);
-    if (!proto.metrics)
-        return NULL;
-    mqlua_bundle *bundle = mqlua_state_check(&proto, plugin->settings->policy, warn, plugin, seen, error);
-    mqlua_metrics_free(proto.metrics);
+    mqlua_env proto;
+    mqlua_bundle *bundle = NULL;
+    if (begin_scratch(plugin, &proto)) {
+        proto.stop = stop;
+        bundle = mqlua_state_check(&proto, plugin->settings->policy, warn, plugin, seen, error);
+    }
+    end_scratch(&proto);
     return bundle;
 }
 
@@ -66,12 +82,12 @@ mqlua_refused *mqlua_keep_refused(const mqlua_plugin *plugin)
 /* It ran once; whether it runs now (another version, another limit) must be seen before traffic meets it. */
 static bool still_runs(mqlua_plugin *plugin, mqlua_bundle *bundle, char **error)
 {
-    mqlua_env proto = plugin->proto;
-    proto.metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, plugin->proto.metrics);
-    mqlua_state *state =
-        proto.metrics ? mqlua_state_new(&proto, bundle, 0, NULL, MQLUA_CHECKING, error) : NULL;
+    mqlua_env proto;
+    mqlua_state *state = begin_scratch(plugin, &proto)
+                             ? mqlua_state_new(&proto, bundle, 0, NULL, MQLUA_CHECKING, error)
+                             : NULL;
     mqlua_state_free(state);
-    mqlua_metrics_free(proto.metrics);
+    end_scratch(&proto);
     return state != NULL;
 }
 

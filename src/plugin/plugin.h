@@ -6,6 +6,7 @@
 #include "api/state.h"
 #include "mq/probe.h"
 #include "plugin/figures.h"
+#include "policy/store.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -32,6 +33,7 @@ typedef struct mqlua_plugin {
     bool refuse;  /* there is no policy that runs: connections are answered with 421 */
     mqlua_env proto;
     mqlua_figures figures;
+    mqlua_store *store; /* the files of persistent dictionaries */
     pthread_mutex_t
         lock; /* guards bundle, workers and reload; held for moments, never while Lua runs on a worker */
     mqlua_bundle *bundle; /* of the current generation */

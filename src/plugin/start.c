@@ -104,6 +104,11 @@ static bool load_settings(mqlua_plugin *plugin)
     return true;
 }
 
+static void warn(void *plugin, const char *text)
+{
+    mqlua_log(&((mqlua_plugin *)plugin)->symbols, MQLUA_LOG_CRIT, "mailerq-lua: %s", text);
+}
+
 static bool make_shared(mqlua_plugin *plugin)
 {
     char *error = NULL;
@@ -112,10 +117,14 @@ static bool make_shared(mqlua_plugin *plugin)
     proto->settings = plugin->settings;
     proto->metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, NULL);
     proto->threads = mqlua_threads_new();
+    plugin->store = mqlua_store_new(plugin->settings->state_dir, warn, plugin);
+    proto->dicts = plugin->store
+                       ? mqlua_dicts_new(plugin->settings->shared_memory, mqlua_store_fill, plugin->store)
+                       : NULL;
     plugin->clients = mqlua_clients_new();
     if (plugin->settings->host.proxies)
         proto->proxies = mqlua_cidr_parse(plugin->settings->host.proxies, &error);
-    bool good = proto->metrics && proto->threads && plugin->clients &&
+    bool good = proto->metrics && proto->threads && proto->dicts && plugin->clients &&
                 (!plugin->settings->host.proxies || proto->proxies);
     if (good)
         mqlua_figures_init(&plugin->figures, proto->metrics);
@@ -279,6 +288,7 @@ void mqlua_plugin_first_context(mqlua_plugin *plugin)
 {
     pthread_mutex_lock(&plugin->lock);
     plugin->in_context = true;
+    mqlua_store_open(plugin->store, plugin->proto.dicts);
     if (plugin->deferred) {
         plugin->deferred = false;
         load_policy(plugin);
@@ -293,6 +303,7 @@ bool mqlua_plugin_cleanup(mqlua_plugin *plugin)
     call_process(plugin, MQLUA_CLEANUP);
     mqlua_state_free(plugin->process);
     plugin->process = NULL;
+    mqlua_store_stop(plugin->store);
     pthread_mutex_lock(&plugin->lock);
     plugin->cleaned = true;
     bool last = !plugin->worker_users;
@@ -306,6 +317,9 @@ void mqlua_plugin_free(mqlua_plugin *plugin)
         return;
     mqlua_reload_stop(plugin);
     mqlua_state_free(plugin->process);
+    mqlua_store_stop(plugin->store); /* workers may have written since mq_cleanup */
+    mqlua_store_free(plugin->store);
+    mqlua_dicts_free(plugin->proto.dicts);
     mqlua_bundle_unref(plugin->bundle);
     mqlua_bundle_unref(plugin->seen);
     mqlua_refused_free(plugin->refused);

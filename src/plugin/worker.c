@@ -169,6 +169,7 @@ mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *pl
 {
     mqlua_env proto = plugin->proto;
     proto.worker = place->worker;
+    proto.worker_number = place->number;
     proto.first_worker = place->number == 1;
     proto.parcel = parcel;
     proto.stop = stop;

@@ -49,6 +49,9 @@ static const key host_keys[] = {
     {"inbox", CHOICE_TRUTH, AT(host.inbox_mailerq), "\"other\"", 0, 0, inboxes, NULL},
     {0}};
 
+static const key shared_keys[] = {
+    {"memory", MEMORY, AT(shared_memory), "\"256MB\"", 1 << 20, 1LL << 36, NULL, NULL}, {0}};
+
 static const key reload_keys[] = {
     {"watch", TRUTH, AT(reload.watch), "true", 0, 0, NULL, NULL},
     {"quiet", SECONDS, AT(reload.quiet), "0.3", 0, 60, NULL, NULL},
@@ -69,6 +72,7 @@ static const key top_keys[] = {
     {"jit", TRUTH, AT(limits.jit), "false", 0, 0, NULL, NULL},
     {"allow", ALLOW, AT(limits.allow), "[]", 0, 0, allowed, NULL},
     {"host", GROUP, 0, NULL, 0, 0, NULL, host_keys},
+    {"shared", GROUP, 0, NULL, 0, 0, NULL, shared_keys},
     {"reload", GROUP, 0, NULL, 0, 0, NULL, reload_keys},
     {0}};
 

@@ -18,7 +18,8 @@ typedef struct mqlua_settings {
     mqlua_vm_limits limits; /* memory, run-time budget, jit, allow */
     double deadline_in;     /* seconds from the entry of an incoming event */
     double deadline_out;
-    double hold; /* seconds that a rejected connection is kept */
+    size_t shared_memory; /* bytes that all shared dictionaries may have together */
+    double hold;          /* seconds that a rejected connection is kept */
     struct {
         int api_version; /* -1: as built */
         int read_flag;   /* -1: as built */

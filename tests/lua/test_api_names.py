@@ -21,7 +21,7 @@ DOCUMENT = (ROOT / "docs" / "LUA_API.md").read_text()
 
 # What a policy can hold. Those of the first group come from SMTP events, the others from calls.
 TYPES = ["connection", "transaction", "address", "message", "buffer", "worker",
-         "task", "timer", "cidr", "set", "map", "counter", "gauge", "histogram", "json"]
+         "task", "timer", "cidr", "set", "map", "counter", "gauge", "histogram", "json", "shared"]
 
 SETTINGS = {"host": {"inbox": "mailerq", "local_api": "address", "address_api": "address"}}
 
@@ -159,6 +159,7 @@ end
 local ok, message = pcall(function() return mq.cidr({}).no_such_name end)
 assert(not ok and message:find("cidr has no field 'no_such_name'"), message)
 ask("cidr", mq.cidr({}))
+ask("shared", mq.shared("names"))
 ask("counter", mq.counter("a"))
 ask("gauge", mq.gauge("b"))
 ask("histogram", mq.histogram("c"))

@@ -1,0 +1,737 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "api/shared.h"
+#include "api/raise.h"
+#include "base/dicts.h"
+#include "json/path.h"
+#include "json/value.h"
+#include "mq/log.h"
+#include "vm/bytes.h"
+#include "vm/object.h"
+#include "vm/refs.h"
+#include "vm/stack.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DEFAULT_CAPACITY = 1 << 20,
+    KEYS = 1024,        /* that keys() returns when it is not told */
+    TRIES = 100,        /* of update() */
+    SCRATCH = 64 << 10, /* bytes that are kept for the next read */
+    TYPE_CDATA = 10,    /* what lua_type says of cdata; LuaJIT's headers have no name for it */
+};
+
+/* One dictionary that the policy of a state declared. */
+typedef struct mqlua_declared {
+    LIST_ENTRY(mqlua_declared) link; /* env->declared */
+    mqlua_shared *shared;
+    size_t capacity;
+    bool persist;
+    int object; /* registry reference to what scripts have */
+} mqlua_declared;
+
+typedef struct handle {
+    mqlua_object object;
+    mqlua_dict *dict; /* lives as long as the state: the state has declared it */
+    unsigned slot;
+    mqlua_dict_scratch scratch;
+} handle;
+
+static const mqlua_type type;
+
+/* ---- arguments ---- */
+
+/* The key at 2. False: *why says why it is none. Raises for what can be no key. */
+static bool check_key(lua_State *L, const char **key, size_t *size, const char **why)
+{
+    *why = NULL;
+    if (lua_isnoneornil(L, 2))
+        *why = "nil key";
+    else if (lua_isuserdata(L, 2) && !mqlua_bytes_to(L, 2, key, size) && luaL_callmeta(L, 2, "__tostring"))
+        lua_replace(L, 2);
+    if (*why)
+        return false;
+    if (!lua_isuserdata(L, 2))
+        *key = luaL_checklstring(L, 2, size);
+    else if (!mqlua_bytes_to(L, 2, key, size))
+        luaL_argerror(L, 2, "a key is a text or a number");
+    mqlua_vm_charge(L, 20 + *size / 32);
+    *why = !*size ? "empty key" : *size > MQLUA_DICT_KEY ? "key too long" : NULL;
+    return !*why;
+}
+
+static int fail(lua_State *L, const char *why)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, why);
+    return 2;
+}
+
+/* The value at index; false: it is nothing that a dictionary can hold. Its text is that of the stack. */
+static bool check_value(lua_State *L, int index, mqlua_dict_value *value)
+{
+    *value = (mqlua_dict_value){.type = MQLUA_DICT_NONE};
+    switch (lua_type(L, index)) {
+    case LUA_TNIL:
+    case LUA_TNONE:
+        return true;
+    case LUA_TBOOLEAN:
+        value->type = MQLUA_DICT_BOOLEAN;
+        value->boolean = lua_toboolean(L, index);
+        return true;
+    case LUA_TNUMBER:
+        value->type = MQLUA_DICT_NUMBER;
+        value->number = lua_tonumber(L, index);
+        return true;
+    case LUA_TSTRING:
+        value->type = MQLUA_DICT_TEXT;
+        value->text = lua_tolstring(L, index, &value->size);
+        break;
+    case LUA_TUSERDATA:
+        value->type = MQLUA_DICT_TEXT;
+        if (!mqlua_bytes_to(L, index, &value->text, &value->size))
+            return false;
+        break;
+    case TYPE_CDATA: {
+        mqlua_scalar scalar;
+        mqlua_path path = {0};
+        mqlua_value_scalar(L, index, &path, &scalar);
+        value->type = scalar.beyond ? MQLUA_DICT_NUMBER : MQLUA_DICT_INTEGER;
+        if (scalar.beyond)
+            value->number = (double)(uint64_t)scalar.integer;
+        else
+            value->integer = scalar.integer;
+        return true;
+    }
+    default:
+        return false;
+    }
+    if (value->size > UINT32_MAX)
+        luaL_argerror(L, index, "the text is too long");
+    mqlua_vm_charge(L, value->size / 16);
+    return true;
+}
+
+/* Seconds at index as milliseconds; 0 where there are none. */
+static uint64_t check_ttl(lua_State *L, int index, const char *name)
+{
+    if (lua_isnoneornil(L, index))
+        return 0;
+    double seconds = luaL_checknumber(L, index);
+    if (!(seconds >= 0 && seconds <= 1e9))
+        luaL_error(L, "bad \"%s\" argument: a number of seconds, 0 (for ever) or more", name);
+    uint64_t ttl = (uint64_t)ceil(seconds * 1000);
+    return ttl;
+}
+
+static void push_value(lua_State *L, handle *self, const mqlua_dict_value *value)
+{
+    mqlua_scalar scalar = {.type = MQLUA_TREE_INTEGER, .integer = value->integer};
+    switch (value->type) {
+    case MQLUA_DICT_BOOLEAN:
+        lua_pushboolean(L, value->boolean);
+        break;
+    case MQLUA_DICT_NUMBER:
+        lua_pushnumber(L, value->number);
+        break;
+    case MQLUA_DICT_INTEGER:
+        mqlua_value_push_scalar(L, &scalar);
+        break;
+    case MQLUA_DICT_TEXT:
+        mqlua_vm_charge(L, value->size / 16);
+        lua_pushlstring(L, value->text, value->size);
+        break;
+    default:
+        lua_pushnil(L);
+    }
+    if (self->scratch.room > SCRATCH)
+        mqlua_dict_scratch_free(&self->scratch);
+}
+
+static const char *why_of(mqlua_dict_status status)
+{
+    switch (status) {
+    case MQLUA_DICT_ABSENT:
+        return "not found";
+    case MQLUA_DICT_EXISTS:
+        return "exists";
+    case MQLUA_DICT_NOT_NUMBER:
+        return "not a number";
+    case MQLUA_DICT_NOT_LIST:
+        return "value not a list";
+    case MQLUA_DICT_IS_LIST:
+        return "value is a list";
+    default:
+        return "no memory";
+    }
+}
+
+/* ---- values ---- */
+
+static int get(lua_State *L, bool stale)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size;
+    mqlua_dict_found found;
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    mqlua_dict_status status =
+        mqlua_dict_get(self->dict, key, size, stale, self->slot, &self->scratch, &found);
+    if (status == MQLUA_DICT_ABSENT) {
+        lua_pushnil(L);
+        return 1;
+    }
+    if (status != MQLUA_DICT_OK)
+        return fail(L, why_of(status));
+    push_value(L, self, &found.value);
+    if (found.flags)
+        lua_pushnumber(L, found.flags);
+    else if (stale)
+        lua_pushnil(L);
+    if (stale)
+        lua_pushboolean(L, found.stale);
+    return stale ? 3 : found.flags ? 2 : 1;
+}
+
+static int l_get(lua_State *L)
+{
+    return get(L, false);
+}
+
+static int l_get_stale(lua_State *L)
+{
+    return get(L, true);
+}
+
+static int store(lua_State *L, mqlua_dict_mode mode, bool safe)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size;
+    mqlua_dict_value value;
+    bool forced = false;
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    if (!check_value(L, 3, &value))
+        return fail(L, "bad value type");
+    mqlua_dict_options options = {.mode = mode, .ttl = check_ttl(L, 4, "exptime"), .safe = safe};
+    double flags = luaL_optnumber(L, 5, 0);
+    if (!(flags >= 0 && flags <= UINT32_MAX))
+        return luaL_error(L, "bad \"flags\" argument: an integer from 0 to 4294967295");
+    options.flags = (uint32_t)flags;
+    mqlua_dict_status status = MQLUA_DICT_OK;
+    if (value.type != MQLUA_DICT_NONE)
+        status = mqlua_dict_store(self->dict, key, size, &value, &options, &forced);
+    else if (mode == MQLUA_DICT_SET)
+        mqlua_dict_delete(self->dict, key, size);
+    else
+        return fail(L, "attempt to add or replace nil values");
+    lua_pushboolean(L, status == MQLUA_DICT_OK);
+    if (status == MQLUA_DICT_OK)
+        lua_pushnil(L);
+    else
+        lua_pushstring(L, why_of(status));
+    lua_pushboolean(L, forced);
+    return 3;
+}
+
+static int l_set(lua_State *L)
+{
+    return store(L, MQLUA_DICT_SET, false);
+}
+
+static int l_safe_set(lua_State *L)
+{
+    return store(L, MQLUA_DICT_SET, true);
+}
+
+static int l_add(lua_State *L)
+{
+    return store(L, MQLUA_DICT_ADD, false);
+}
+
+static int l_safe_add(lua_State *L)
+{
+    return store(L, MQLUA_DICT_ADD, true);
+}
+
+static int l_replace(lua_State *L)
+{
+    return store(L, MQLUA_DICT_REPLACE, false);
+}
+
+static int l_delete(lua_State *L)
+{
+    lua_settop(L, 2);
+    return store(L, MQLUA_DICT_SET, false);
+}
+
+static void check_number(lua_State *L, int index, mqlua_dict_value *value)
+{
+    if (!check_value(L, index, value) ||
+        (value->type != MQLUA_DICT_NUMBER && value->type != MQLUA_DICT_INTEGER))
+        *value = (mqlua_dict_value){.type = MQLUA_DICT_NUMBER, .number = luaL_checknumber(L, index)};
+}
+
+static int l_incr(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size;
+    mqlua_dict_value step, init, result;
+    bool forced = false, with_init = !lua_isnoneornil(L, 4);
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    check_number(L, 3, &step);
+    if (with_init)
+        check_number(L, 4, &init);
+    else if (!lua_isnoneornil(L, 5))
+        return luaL_error(L, "must provide \"init\" when providing \"init_ttl\"");
+    uint64_t ttl = check_ttl(L, 5, "init_ttl");
+    mqlua_dict_status status =
+        mqlua_dict_incr(self->dict, key, size, &step, with_init ? &init : NULL, ttl, &result, &forced);
+    if (status == MQLUA_DICT_OK) {
+        push_value(L, self, &result);
+        lua_pushnil(L);
+    } else {
+        fail(L, why_of(status));
+    }
+    if (with_init)
+        lua_pushboolean(L, forced);
+    else
+        lua_pushnil(L);
+    return 3;
+}
+
+static int l_ttl(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size;
+    uint64_t ttl;
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    mqlua_dict_status status = mqlua_dict_ttl(self->dict, key, size, &ttl);
+    if (status != MQLUA_DICT_OK)
+        return fail(L, why_of(status));
+    lua_pushnumber(L, (double)ttl / 1000);
+    return 1;
+}
+
+static int l_expire(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size;
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    luaL_checknumber(L, 3);
+    mqlua_dict_status status = mqlua_dict_expire(self->dict, key, size, check_ttl(L, 3, "exptime"));
+    if (status != MQLUA_DICT_OK)
+        return fail(L, why_of(status));
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* ---- update ---- */
+
+/* What is there now as the expected value, and on the stack. A text is kept alive by the stack. */
+static mqlua_dict_status look(lua_State *L, handle *self, const char *key, size_t size,
+                              mqlua_dict_value *expected)
+{
+    mqlua_dict_found found;
+    mqlua_dict_status status =
+        mqlua_dict_get(self->dict, key, size, false, self->slot, &self->scratch, &found);
+    *expected = (mqlua_dict_value){.type = MQLUA_DICT_NONE};
+    if (status == MQLUA_DICT_ABSENT) {
+        lua_pushnil(L);
+        return MQLUA_DICT_OK;
+    }
+    if (status != MQLUA_DICT_OK)
+        return status;
+    *expected = found.value;
+    push_value(L, self, &found.value);
+    if (expected->type == MQLUA_DICT_TEXT)
+        expected->text = lua_tostring(L, -1);
+    return status;
+}
+
+/* update(key, fn, exptime, flags): fn(value) returns the new value, nil to delete it. */
+static int l_update(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size;
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    mqlua_stack_check(L);
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    mqlua_dict_options options = {.ttl = check_ttl(L, 4, "exptime")};
+    lua_settop(L, 5);
+    for (int i = 0; i < TRIES; i++) {
+        mqlua_dict_value expected, value;
+        mqlua_vm_charge(L, 50);
+        lua_settop(L, 5);
+        mqlua_dict_status status = look(L, self, key, size, &expected);
+        if (status != MQLUA_DICT_OK)
+            return fail(L, why_of(status));
+        lua_pushvalue(L, 3);
+        lua_pushvalue(L, 6);
+        lua_call(L, 1, 1);
+        if (!check_value(L, 7, &value))
+            return fail(L, "bad value type");
+        status = mqlua_dict_swap(self->dict, key, size, &expected, &value, &options);
+        if (status == MQLUA_DICT_OK)
+            return 1;
+        if (status != MQLUA_DICT_CHANGED)
+            return fail(L, why_of(status));
+    }
+    return fail(L, "busy");
+}
+
+/* ---- lists ---- */
+
+static int push(lua_State *L, bool left)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size, length;
+    mqlua_dict_value value;
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    if (!check_value(L, 3, &value) || value.type == MQLUA_DICT_NONE || value.type == MQLUA_DICT_BOOLEAN)
+        return fail(L, "bad value type");
+    mqlua_dict_status status = mqlua_dict_push(self->dict, key, size, left, &value, &length);
+    if (status != MQLUA_DICT_OK)
+        return fail(L, why_of(status));
+    lua_pushnumber(L, (lua_Number)length);
+    return 1;
+}
+
+static int l_lpush(lua_State *L)
+{
+    return push(L, true);
+}
+
+static int l_rpush(lua_State *L)
+{
+    return push(L, false);
+}
+
+static int pop(lua_State *L, bool left)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size;
+    mqlua_dict_value value;
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    mqlua_dict_status status = mqlua_dict_pop(self->dict, key, size, left, &self->scratch, &value);
+    if (status == MQLUA_DICT_ABSENT) {
+        lua_pushnil(L);
+        return 1;
+    }
+    if (status != MQLUA_DICT_OK)
+        return fail(L, why_of(status));
+    push_value(L, self, &value);
+    return 1;
+}
+
+static int l_lpop(lua_State *L)
+{
+    return pop(L, true);
+}
+
+static int l_rpop(lua_State *L)
+{
+    return pop(L, false);
+}
+
+static int l_llen(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    const char *key, *why;
+    size_t size, length;
+    if (!check_key(L, &key, &size, &why))
+        return fail(L, why);
+    mqlua_dict_status status = mqlua_dict_length(self->dict, key, size, &length);
+    if (status != MQLUA_DICT_OK)
+        return fail(L, why_of(status));
+    lua_pushnumber(L, (lua_Number)length);
+    return 1;
+}
+
+/* ---- all of it ---- */
+
+static size_t check_most(lua_State *L, int index, size_t fallback)
+{
+    double most = luaL_optnumber(L, index, (lua_Number)fallback);
+    if (!(most >= 0 && most <= UINT32_MAX))
+        luaL_argerror(L, index, "a number of entries, 0 (all) or more");
+    return (size_t)most;
+}
+
+typedef struct packed {
+    char *keys;
+} packed;
+
+static int l_free_packed(lua_State *L)
+{
+    packed *p = lua_touserdata(L, 1);
+    free(p->keys);
+    p->keys = NULL;
+    return 0;
+}
+
+/* The keys belong to a userdata before anything can raise. */
+static int l_keys(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    size_t most = check_most(L, 2, KEYS), count = 0, size;
+    mqlua_dict_stats stats;
+    mqlua_dict_get_stats(self->dict, &stats);
+    mqlua_vm_charge(L, 20 * (most && most < stats.entries ? most : stats.entries));
+    packed *p = lua_newuserdata(L, sizeof *p);
+    p->keys = NULL;
+    lua_newtable(L);
+    lua_pushcfunction(L, l_free_packed);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    if (!mqlua_dict_keys(self->dict, most, &p->keys, &count))
+        return luaL_error(L, "not enough memory");
+    lua_createtable(L, (int)count, 0);
+    const char *at = p->keys;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&size, at, sizeof size);
+        lua_pushlstring(L, at + sizeof size, size);
+        lua_rawseti(L, -2, (int)i + 1);
+        at += sizeof size + size;
+    }
+    free(p->keys);
+    p->keys = NULL;
+    return 1;
+}
+
+static void charge_all(lua_State *L, handle *self)
+{
+    mqlua_dict_stats stats;
+    mqlua_dict_get_stats(self->dict, &stats);
+    mqlua_vm_charge(L, 20 * stats.entries);
+}
+
+static int l_flush_all(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    charge_all(L, self);
+    mqlua_dict_flush(self->dict);
+    return 0;
+}
+
+static int l_flush_expired(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    charge_all(L, self);
+    lua_pushnumber(L, (lua_Number)mqlua_dict_sweep(self->dict, check_most(L, 2, 0)));
+    return 1;
+}
+
+static int l_capacity(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    mqlua_dict_stats stats;
+    mqlua_dict_get_stats(self->dict, &stats);
+    lua_pushnumber(L, (lua_Number)stats.capacity);
+    return 1;
+}
+
+static int l_free_space(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    mqlua_dict_stats stats;
+    mqlua_dict_get_stats(self->dict, &stats);
+    lua_pushnumber(L, (lua_Number)(stats.used < stats.capacity ? stats.capacity - stats.used : 0));
+    return 1;
+}
+
+static int l_gc(lua_State *L)
+{
+    handle *self = mqlua_object_test(L, 1, &type, NULL);
+    if (self)
+        mqlua_dict_scratch_free(&self->scratch);
+    return 0;
+}
+
+static const luaL_Reg methods[] = {
+    {"get", l_get},
+    {"get_stale", l_get_stale},
+    {"set", l_set},
+    {"safe_set", l_safe_set},
+    {"add", l_add},
+    {"safe_add", l_safe_add},
+    {"replace", l_replace},
+    {"delete", l_delete},
+    {"incr", l_incr},
+    {"ttl", l_ttl},
+    {"expire", l_expire},
+    {"update", l_update},
+    {"lpush", l_lpush},
+    {"rpush", l_rpush},
+    {"lpop", l_lpop},
+    {"rpop", l_rpop},
+    {"llen", l_llen},
+    {"keys", l_keys},
+    {"get_keys", l_keys},
+    {"flush_all", l_flush_all},
+    {"flush_expired", l_flush_expired},
+    {"capacity", l_capacity},
+    {"free_space", l_free_space},
+    {NULL, NULL},
+};
+static const luaL_Reg meta[] = {{"__gc", l_gc}, {NULL, NULL}};
+static const mqlua_type type = {.name = "shared", .methods = methods, .meta = meta};
+
+/* ---- declaring ---- */
+
+static mqlua_declared *find(const mqlua_env *env, const char *name)
+{
+    mqlua_declared *declared;
+    LIST_FOREACH(declared, &env->declared, link)
+    if (strcmp(declared->shared->name, name) == 0)
+        return declared;
+    return NULL;
+}
+
+/* Bytes, or a text such as "10MB". */
+static size_t check_capacity(lua_State *L, int index)
+{
+    static const char *const units[] = {"", "KB", "MB", "GB"};
+    if (lua_isnil(L, index))
+        return DEFAULT_CAPACITY;
+    double bytes = -1;
+    if (lua_type(L, index) == LUA_TNUMBER) {
+        bytes = lua_tonumber(L, index);
+    } else if (lua_type(L, index) == LUA_TSTRING) {
+        const char *text = lua_tostring(L, index);
+        size_t digits = strspn(text, "0123456789");
+        for (int i = 0; digits && digits < 16 && i < 4; i++)
+            if (strcmp(text + digits, units[i]) == 0)
+                bytes = ldexp((double)strtoull(text, NULL, 10), 10 * i);
+    }
+    if (!(bytes >= MQLUA_DICT_LEAST && bytes <= 0x1p40))
+        luaL_error(L, "mq.shared: capacity is a number of bytes or a text such as \"10MB\", at least 8KB");
+    return (size_t)bytes;
+}
+
+static bool check_persist(lua_State *L, int index)
+{
+    if (!lua_isnil(L, index) && !lua_isboolean(L, index))
+        luaL_error(L, "mq.shared: persist is true or false, not a %s", luaL_typename(L, index));
+    return lua_toboolean(L, index);
+}
+
+/* The options at 2, each checked. */
+static void check_options(lua_State *L, size_t *capacity, bool *persist)
+{
+    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        if (strcmp(name, "capacity") != 0 && strcmp(name, "persist") != 0)
+            luaL_error(L, "mq.shared: unknown option '%s'; there are capacity and persist", name);
+    }
+    lua_getfield(L, 2, "capacity");
+    lua_getfield(L, 2, "persist");
+    *capacity = check_capacity(L, lua_gettop(L) - 1);
+    *persist = check_persist(L, lua_gettop(L));
+}
+
+/* The registry takes what it opened into the list of the state before anything can raise. */
+static mqlua_declared *declare(lua_State *L, mqlua_env *env, const char *name, size_t capacity, bool persist)
+{
+    char *error = NULL, where[MQLUA_SHARED_NAME + 32];
+    mqlua_declared *declared = calloc(1, sizeof *declared);
+    if (declared)
+        declared->shared = mqlua_dicts_open(env->dicts, name, capacity, persist, &error);
+    if (!declared || !declared->shared) {
+        free(declared);
+        snprintf(where, sizeof where, "mq.shared: %s", name);
+        mqlua_raise(L, where, error);
+    }
+    declared->capacity = capacity;
+    declared->persist = persist;
+    declared->object = LUA_NOREF;
+    LIST_INSERT_HEAD(&env->declared, declared, link);
+    return declared;
+}
+
+static bool is_loading(const mqlua_env *env)
+{
+    return env->phase == MQLUA_LOADING || env->phase == MQLUA_CHECKING;
+}
+
+/* mq.shared(name, {capacity =, persist =}) */
+static int l_shared(lua_State *L)
+{
+    mqlua_env *env = mqlua_env_of(L);
+    size_t size, capacity = DEFAULT_CAPACITY;
+    bool persist = false, options = !lua_isnoneornil(L, 2);
+    const char *name = luaL_checklstring(L, 1, &size);
+    lua_settop(L, 2);
+    if (!mqlua_dicts_is_name(name, size))
+        return luaL_error(L, "mq.shared: a name has letters, digits, '_', '-' and '.', at most %d",
+                          MQLUA_SHARED_NAME);
+    if (options) {
+        luaL_checktype(L, 2, LUA_TTABLE);
+        check_options(L, &capacity, &persist);
+    }
+    mqlua_declared *declared = find(env, name);
+    if (declared && options && (declared->capacity != capacity || declared->persist != persist))
+        return luaL_error(L, "mq.shared: '%s' is declared twice, with other options", name);
+    if (!declared && !is_loading(env))
+        return luaL_error(L,
+                          "mq.shared: '%s' was not declared while the policy loaded: say mq.shared(\"%s\") "
+                          "at the top level",
+                          name, name);
+    if (!declared)
+        declared = declare(L, env, name, capacity, persist);
+    if (declared->object == LUA_NOREF) {
+        handle *self = mqlua_object_push(L, &type, sizeof *self, NULL);
+        self->dict = declared->shared->dict;
+        self->slot = (unsigned)env->worker_number;
+        declared->object = mqlua_refs_add(L);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, declared->object);
+    return 1;
+}
+
+void mqlua_shared_settle(mqlua_env *env)
+{
+    mqlua_declared *declared;
+    LIST_FOREACH(declared, &env->declared, link)
+    {
+        char *error = NULL;
+        if (!mqlua_dicts_settle(env->dicts, declared->shared, declared->capacity, declared->persist, &error))
+            mqlua_log(env->symbols, MQLUA_LOG_CRIT,
+                      "mailerq-lua: the shared dictionary %s keeps its capacity of %zu bytes: %s",
+                      declared->shared->name, declared->shared->capacity,
+                      error ? error : "not enough memory");
+        free(error);
+    }
+}
+
+void mqlua_shared_close(mqlua_env *env)
+{
+    for (mqlua_declared *declared; (declared = LIST_FIRST(&env->declared));) {
+        LIST_REMOVE(declared, link);
+        mqlua_dicts_close(env->dicts, declared->shared);
+        free(declared);
+    }
+}
+
+void mqlua_shared_open(lua_State *L)
+{
+    mqlua_object_register(L, &type);
+    lua_pushcfunction(L, l_shared);
+    lua_setfield(L, -2, "shared");
+}
