@@ -8,6 +8,7 @@
 #include "base/dicts.h"
 #include "base/metrics.h"
 #include "base/threads.h"
+#include "policy/others.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,11 @@ static void note(void *ud, mqlua_lint_kind kind, const char *text)
         printf("note: %s\n", text);
 }
 
+static void note_other(void *ud, const char *text)
+{
+    printf("note: %s\n", text);
+}
+
 static int report(const mqlua_env *proto, const char *policy)
 {
     char *error = NULL;
@@ -34,6 +40,8 @@ static int report(const mqlua_env *proto, const char *policy)
     mqlua_bundle *bundle = mqlua_state_check(proto, policy, mistake, &mistakes, NULL, &error);
     mqlua_state *state = bundle ? mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, &error) : NULL;
     bool good = state && mqlua_lint(state, note, NULL);
+    if (good)
+        mqlua_others_check(state->env.vm, bundle, note_other, NULL);
     if (!good)
         fprintf(stderr, "%s\n", error ? error : "not enough memory");
     else if (!mistakes)

@@ -213,8 +213,9 @@ static bool must_defer(mqlua_plugin *plugin)
     if (geteuid() != 0)
         return false;
     mqlua_bundle *bundle = mqlua_bundle_open(plugin->settings->policy, &error);
-    bool defer = bundle && !mqlua_bundle_owned_by(bundle, 0);
-    if (defer && compile_only(plugin, bundle, &error)) {
+    int compiled = bundle ? compile_only(plugin, bundle, &error) : 0; /* now it has what it requires */
+    bool defer = bundle && (!mqlua_bundle_note_all(bundle) || !mqlua_bundle_owned_by(bundle, 0));
+    if (defer && compiled) {
         say_no_policy(plugin, error);
         plugin->refuse = !plugin->settings->start_without_policy;
     }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,14 +190,31 @@ static const char *below(const char *folder, const char *path)
 }
 
 /* Without memory for it, the file is not watched: it will be read with the next reload. */
-static void note_missing(mqlua_bundle *bundle, const char *name)
+static void note_missing(mqlua_bundle *bundle, const char *name, int why)
 {
     mqlua_bundle_missing *missing = calloc(1, sizeof *missing);
     if (missing && (missing->name = strdup(name))) {
+        missing->absent = why == ENOENT || why == ENOTDIR;
         missing->next = bundle->missing;
         bundle->missing = missing;
     } else {
         free(missing);
+    }
+}
+
+/* Who may change a folder of the policy decides what is read from it. */
+static void note_folders(mqlua_bundle *bundle, const char *name)
+{
+    struct stat st;
+    char path[PATH_MAX];
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        size_t size = (size_t)(slash - name);
+        if (!size || size >= sizeof path)
+            continue;
+        memcpy(path, name, size);
+        path[size] = '\0';
+        if (name[0] != '/' && fstatat(bundle->folder_fd, path, &st, 0) == 0)
+            mqlua_bundle_note_owner(bundle, &st);
     }
 }
 
@@ -206,9 +224,11 @@ static mqlua_file *read_now(mqlua_bundle *bundle, const char *name, mqlua_file_k
     size_t size;
     char *why = NULL;
     char *text = mqlua_bundle_read(bundle->folder_fd, name, &size, &st, &why);
-    if (text)
+    if (text) {
+        note_folders(bundle, name);
         return mqlua_bundle_add(bundle, name, kind, text, size, &st, error);
-    note_missing(bundle, name);
+    }
+    note_missing(bundle, name, errno);
     char *full = join(bundle->folder, name);
     mqlua_error_set(error, "%s: %s", full ? full : name, why ? why : "not enough memory");
     free(full);
@@ -355,6 +375,8 @@ bool mqlua_bundle_changed(const mqlua_bundle *bundle)
         const mqlua_bundle_file_entry *entry = (const void *)file;
         changed = fstatat(folder, file->name, &now, 0) < 0 || !mqlua_listing_same(&now, &entry->st);
     }
+    for (mqlua_bundle_missing *missing = bundle->missing; missing && !changed; missing = missing->next)
+        changed = missing->absent && fstatat(folder, missing->name, &now, 0) == 0;
     close(folder);
     return changed;
 }
@@ -377,7 +399,7 @@ mqlua_bundle *mqlua_bundle_open(const char *entry, char **error)
         mqlua_error_set(error, "%s: not enough memory", entry);
         return NULL;
     }
-    if (!mqlua_bundle_scan(bundle, error)) {
+    if (!mqlua_bundle_begin(bundle, error)) {
         mqlua_error_set(error, "%s: not enough memory", entry);
         mqlua_bundle_unref(bundle);
         return NULL;

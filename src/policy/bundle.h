@@ -35,9 +35,9 @@ typedef struct mqlua_file {
 
 typedef struct mqlua_bundle mqlua_bundle;
 
-/* Reads every *.lua under the folder of entry as it was at one moment: when something changes meanwhile it
- * begins again, a few times. Symbolic links are followed; what is hidden or an editor's copy is no policy. A
- * relative entry counts from the working folder. NULL with *error (malloc'ed) when it cannot. */
+/* Begins with the entry file; whatever loading asks for is added (policy/load.h), and nothing else: what lies
+ * beside it is no policy. Symbolic links are followed. A relative entry counts from the working folder. NULL
+ * with *error (malloc'ed) when it cannot. */
 mqlua_bundle *mqlua_bundle_open(const char *entry, char **error);
 
 /* Any thread. */
@@ -65,9 +65,14 @@ void *mqlua_bundle_parsed(mqlua_bundle *bundle, mqlua_file *file, mqlua_file_par
 mqlua_file *mqlua_bundle_files(const mqlua_bundle *bundle);
 
 /* True when a file of the bundle, or its folder, is no longer what it was when it was read. Before sealing,
- * it tells whether files that were read one after the other belong together. Files that appeared since do not
- * count. Thread as the bundle. */
+ * it tells whether files that were read one after the other belong together. Files that appeared since count
+ * when they were asked for. Thread as the bundle. */
 bool mqlua_bundle_changed(const mqlua_bundle *bundle);
+
+/* Takes into account who may change the Lua files that lie in the policy's folder, whether they belong to it
+ * or not: what a policy requires by a name that it makes up is known only when it runs. False: they cannot be
+ * gone through. */
+bool mqlua_bundle_note_all(mqlua_bundle *bundle);
 
 /* True when all files, and the folders that were searched, belong to uid and nobody else may write to them.
  */

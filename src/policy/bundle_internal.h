@@ -20,12 +20,13 @@ enum {
 typedef struct mqlua_bundle_file_entry {
     mqlua_file file; /* first: a mqlua_file is one of these */
     struct stat st;
-    bool scanned; /* found by looking through the folder, not asked for by name */
+    bool searched; /* what it requires by a literal name is in the bundle */
 } mqlua_bundle_file_entry;
 
 /* A file that was asked for and could not be read: when it appears, the policy means something else. */
 typedef struct mqlua_bundle_missing {
-    char *name; /* as mqlua_file.name */
+    char *name;  /* as mqlua_file.name */
+    bool absent; /* it was not there, and not just unreadable */
     struct mqlua_bundle_missing *next;
 } mqlua_bundle_missing;
 
@@ -69,5 +70,5 @@ mqlua_file *mqlua_bundle_find(const mqlua_bundle *bundle, const char *name, mqlu
  * NULL with *error, errno kept. Begins again a few times when the file changes meanwhile. */
 char *mqlua_bundle_read(int dirfd, const char *path, size_t *size, struct stat *st, char **error);
 
-/* Fills bundle with the folder's Lua files. False with *error. */
-bool mqlua_bundle_scan(mqlua_bundle *bundle, char **error);
+/* Opens the folder of a new bundle and reads its entry file. False with *error. */
+bool mqlua_bundle_begin(mqlua_bundle *bundle, char **error);

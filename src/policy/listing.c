@@ -14,7 +14,7 @@
 typedef struct walk {
     mqlua_listing *listing;
     const char *folder;
-    struct stat chain[MQLUA_LISTING_DEPTH + 1]; /* the folders above, to see a link that leads back up */
+    size_t items; /* looked at so far */
     char **error;
 } walk;
 
@@ -60,7 +60,6 @@ static bool add_file(walk *w, const char *name, const struct stat *st)
 
 static bool walk_folder(walk *w, int fd, const char *prefix, int depth);
 
-/* A folder in the folder; one that was met on the way down is a link in a circle. */
 static bool walk_subfolder(walk *w, int parent, const char *name, const char *path, int depth)
 {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -87,19 +86,35 @@ static bool walk_item(walk *w, int fd, const char *prefix, const char *name, int
     return !S_ISREG(st.st_mode) || !mqlua_listing_wants(name) || add_file(w, path, &st);
 }
 
+/* Each folder is gone through once, whatever links lead to it. */
+static bool was_there(const mqlua_listing *l, const struct stat *folder)
+{
+    for (size_t i = 0; i < l->folder_count; i++)
+        if (l->folders[i].st.st_dev == folder->st_dev && l->folders[i].st.st_ino == folder->st_ino)
+            return true;
+    return false;
+}
+
+static bool may_go_on(walk *w)
+{
+    if (++w->items <= MQLUA_LISTING_ITEMS && w->listing->folder_count < MQLUA_LISTING_FOLDERS)
+        return true;
+    mqlua_error_set(w->error, "%s: more than %d folders, or %d files and folders", w->folder,
+                    MQLUA_LISTING_FOLDERS, MQLUA_LISTING_ITEMS);
+    return false;
+}
+
 /* Goes through fd, which it closes. */
 static bool walk_folder(walk *w, int fd, const char *prefix, int depth)
 {
     mqlua_listing *l = w->listing;
-    struct stat *self = &w->chain[depth];
-    bool good = fstat(fd, self) == 0;
-    for (int i = 0; good && i < depth; i++) {
-        if (w->chain[i].st_dev == self->st_dev && w->chain[i].st_ino == self->st_ino) {
-            close(fd);
-            return true;
-        }
+    struct stat self;
+    bool good = fstat(fd, &self) == 0;
+    if (good && (was_there(l, &self) || !may_go_on(w))) {
+        close(fd);
+        return l->folder_count < MQLUA_LISTING_FOLDERS;
     }
-    good = good && add(&l->folders, &l->folder_count, &l->folder_room, prefix, self);
+    good = good && add(&l->folders, &l->folder_count, &l->folder_room, prefix, &self);
     DIR *folder = good ? fdopendir(fd) : NULL;
     if (!folder) {
         mqlua_error_set(w->error, "%s/%s: %s", w->folder, prefix, strerror(errno));
@@ -108,7 +123,7 @@ static bool walk_folder(walk *w, int fd, const char *prefix, int depth)
     }
     struct dirent *item;
     while (good && (errno = 0, item = readdir(folder)))
-        good = walk_item(w, fd, prefix, item->d_name, depth);
+        good = may_go_on(w) && walk_item(w, fd, prefix, item->d_name, depth);
     closedir(folder);
     return good;
 }
@@ -143,13 +158,4 @@ void mqlua_listing_free(mqlua_listing *listing)
     free_list(listing->files, listing->count);
     free_list(listing->folders, listing->folder_count);
     *listing = (mqlua_listing){0};
-}
-
-bool mqlua_listing_equal(const mqlua_listing *a, const mqlua_listing *b)
-{
-    bool same = a->count == b->count;
-    for (size_t i = 0; same && i < a->count; i++)
-        same = strcmp(a->files[i].name, b->files[i].name) == 0 &&
-               mqlua_listing_same(&a->files[i].st, &b->files[i].st);
-    return same;
 }

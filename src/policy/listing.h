@@ -2,10 +2,9 @@
 #pragma once
 
 /*
- * The Lua files below a folder, each with what identifies the version of it that is there now. The same
- * listing twice, before and after reading, means that nothing moved in between. Symbolic links are followed,
- * so identities also tell when a link points elsewhere now, as when a config map of Kubernetes is renewed.
- * What is hidden (".git", an editor's swap file) is not listed.
+ * The Lua files below a folder, each with what identifies the version of it that is there now. Symbolic links
+ * are followed, and each folder is gone through once. What is hidden (".git", an editor's swap file) is not
+ * listed.
  */
 
 #include <stdbool.h>
@@ -13,8 +12,10 @@
 #include <sys/stat.h>
 
 enum {
-    MQLUA_LISTING_FILES = 10000, /* at most */
-    MQLUA_LISTING_DEPTH = 16,    /* of folders in folders */
+    MQLUA_LISTING_FILES = 10000, /* Lua files, at most */
+    MQLUA_LISTING_FOLDERS = 1000,
+    MQLUA_LISTING_ITEMS = 100000, /* of whatever kind */
+    MQLUA_LISTING_DEPTH = 16,     /* of folders in folders */
 };
 
 typedef struct mqlua_listed {
@@ -33,8 +34,6 @@ typedef struct mqlua_listing {
  * with *error (malloc'ed); the listing is to be freed in any case. Any thread. */
 bool mqlua_listing_read(mqlua_listing *listing, int folder_fd, const char *folder, char **error);
 void mqlua_listing_free(mqlua_listing *listing);
-
-bool mqlua_listing_equal(const mqlua_listing *a, const mqlua_listing *b);
 
 /* The same version of the same file? */
 bool mqlua_listing_same(const struct stat *a, const struct stat *b);

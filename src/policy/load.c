@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "policy/load.h"
+#include "policy/bundle_internal.h"
+#include "policy/requires.h"
 #include "base/error.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { MODULE_NAME = 200 }; /* bytes of a name in require; longer is none */
 
 /* ---- compiling ---- */
 
@@ -75,14 +79,6 @@ static bool keep_bytecode(mqlua_vm *vm, mqlua_file *file, char **error)
     return true;
 }
 
-bool mqlua_load_compile(mqlua_vm *vm, mqlua_bundle *bundle, char **error)
-{
-    for (mqlua_file *file = mqlua_bundle_files(bundle); file; file = file->next)
-        if (!keep_bytecode(vm, file, error))
-            return false;
-    return true;
-}
-
 /* ---- require ---- */
 
 static void push_function(lua_State *L, const mqlua_file *file)
@@ -114,14 +110,19 @@ static bool push_bundled(lua_State *L, const char *path)
     return true;
 }
 
+/* Is error about a file that is not there? Then whatever requires it is told when it does. */
+static bool is_absent(const char *error)
+{
+    return strstr(error, strerror(ENOENT)) || strstr(error, strerror(ENOTDIR));
+}
+
 /* Pushes why a file that is there cannot be read, as a line for the message of require; "" when it is not
  * there. */
 static void push_reason(lua_State *L, const char *path)
 {
     char text[600] = "", *error = NULL;
     if (!mqlua_bundle_sealed(bundle_of(L)) &&
-        !mqlua_bundle_file(bundle_of(L), path, MQLUA_FILE_LUA, &error) && error &&
-        !strstr(error, strerror(ENOENT)) && !strstr(error, strerror(ENOTDIR)))
+        !mqlua_bundle_file(bundle_of(L), path, MQLUA_FILE_LUA, &error) && error && !is_absent(error))
         snprintf(text, sizeof text, "\n\t%s", error);
     free(error);
     lua_pushstring(L, text);
@@ -159,11 +160,10 @@ static bool is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Lua's usual paths. What is found there becomes part of the bundle while that is open; afterwards only what
- * is in it can be required, because a worker reads no files. */
-static int search_path(lua_State *L)
+/* The file of a module (with slashes for dots) in Lua's usual paths, in the bundle from here on; NULL: none.
+ */
+static mqlua_file *find_in_path(lua_State *L, mqlua_bundle *bundle, const char *name)
 {
-    const char *name = luaL_gsub(L, luaL_checkstring(L, 1), ".", "/");
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");
     const char *path = luaL_checkstring(L, -1);
@@ -173,9 +173,24 @@ static int search_path(lua_State *L)
         const char *candidate = luaL_gsub(L, lua_tostring(L, -1), "?", name);
         path += size + (path[size] == ';');
         /* Relative ones would be the host's working folder, which means nothing here. */
-        if (candidate[0] == '/' && (mqlua_bundle_sealed(bundle_of(L)) || is_file(candidate)) &&
-            push_bundled(L, candidate))
-            return 1;
+        mqlua_file *file = candidate[0] == '/' && (mqlua_bundle_sealed(bundle) || is_file(candidate))
+                               ? mqlua_bundle_file(bundle, candidate, MQLUA_FILE_LUA, NULL)
+                               : NULL;
+        if (file)
+            return file;
+    }
+    return NULL;
+}
+
+/* Lua's usual paths. What is found there becomes part of the bundle while that is open; afterwards only what
+ * is in it can be required, because a worker reads no files. */
+static int search_path(lua_State *L)
+{
+    const char *name = luaL_gsub(L, luaL_checkstring(L, 1), ".", "/");
+    mqlua_file *file = find_in_path(L, bundle_of(L), name);
+    if (file) {
+        push_function(L, file);
+        return 1;
     }
     if (mqlua_bundle_sealed(bundle_of(L)))
         lua_pushfstring(L,
@@ -212,6 +227,86 @@ void mqlua_load_open(lua_State *L, mqlua_bundle *bundle, bool c_modules)
     put_searcher(L, 3, search_library, bundle);
     put_searcher(L, 4, search_path, bundle);
     lua_pop(L, 2);
+}
+
+/* ---- what is required by a literal name, and only when a handler runs ---- */
+
+typedef struct search {
+    mqlua_bundle *bundle;
+    const mqlua_file *file;
+    const char *name;
+    size_t size;
+    char *error; /* malloc'ed */
+} search;
+
+/* Takes the file into the bundle. False: it is not there. s->error: it is, and cannot be read. */
+static bool bundle_has(search *s, const char *path)
+{
+    if (mqlua_bundle_file(s->bundle, path, MQLUA_FILE_LUA, &s->error))
+        return true;
+    if (s->error && is_absent(s->error)) {
+        free(s->error);
+        s->error = NULL;
+    }
+    return s->error != NULL;
+}
+
+static int find_required(lua_State *L)
+{
+    search *s = lua_touserdata(L, 1);
+    lua_pushlstring(L, s->name, s->size);
+    const char *module = lua_tostring(L, -1), *name = luaL_gsub(L, module, ".", "/");
+    if (bundle_has(s, lua_pushfstring(L, "%s.lua", name)) ||
+        bundle_has(s, lua_pushfstring(L, "%s/init.lua", name)))
+        return 0;
+    for (const mqlua_embedded *embedded = mqlua_library; embedded->name; embedded++)
+        if (strcmp(embedded->name, module) == 0)
+            return 0;
+    find_in_path(L, s->bundle, name);
+    return 0;
+}
+
+/* *error becomes what is wrong with a file that is required, and by whom. */
+static void tell_required(search *s, char **error)
+{
+    char *text = NULL;
+    if (!s->error)
+        return;
+    if (asprintf(&text, "%s requires '%.*s': %s", s->file->name, (int)s->size, s->name, s->error) < 0)
+        text = NULL;
+    free(*error);
+    free(s->error);
+    *error = text;
+}
+
+/* Takes what the file requires into the bundle. */
+static bool follow_requires(mqlua_vm *vm, mqlua_bundle *bundle, mqlua_file *file, char **error)
+{
+    mqlua_bundle_file_entry *entry = (mqlua_bundle_file_entry *)file;
+    search s = {.bundle = bundle, .file = file};
+    mqlua_requires requires = {file->text, file->text + file->size};
+    if (file->kind != MQLUA_FILE_LUA || entry->searched || mqlua_bundle_sealed(bundle))
+        return true;
+    entry->searched = true;
+    while (mqlua_requires_next(&requires, &s.name, &s.size)) {
+        if (s.size > MODULE_NAME)
+            continue;
+        bool good = mqlua_vm_call(vm, find_required, &s, error) == 0 && !s.error;
+        if (!good) {
+            tell_required(&s, error);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Files that are found on the way come behind the others. */
+bool mqlua_load_compile(mqlua_vm *vm, mqlua_bundle *bundle, char **error)
+{
+    for (mqlua_file *file = mqlua_bundle_files(bundle); file; file = file->next)
+        if (!keep_bytecode(vm, file, error) || !follow_requires(vm, bundle, file, error))
+            return false;
+    return true;
 }
 
 /* ---- running ---- */
@@ -268,5 +363,6 @@ bool mqlua_load_run(mqlua_vm *vm, mqlua_bundle *bundle, char **error)
         name_policy(bundle, error);
         return false;
     }
-    return mqlua_vm_call(vm, close_globals, NULL, error) == 0;
+    /* What it required by a name that it made up is in the bundle now. */
+    return mqlua_load_compile(vm, bundle, error) && mqlua_vm_call(vm, close_globals, NULL, error) == 0;
 }

@@ -18,7 +18,8 @@ typedef struct mqlua_embedded {
 
 extern const mqlua_embedded mqlua_library[];
 
-/* Compiles every Lua file of the bundle in vm and keeps the bytecode in the bundle. The bundle must not be
+/* Compiles every Lua file of the bundle in vm and keeps the bytecode in the bundle. What these files require
+ * by a literal name comes into an open bundle, too, and what those require, and so on. The bundle must not be
  * shared yet. False with *error (malloc'ed: file, line, reason). Not from inside Lua. */
 bool mqlua_load_compile(mqlua_vm *vm, mqlua_bundle *bundle, char **error);
 

@@ -26,7 +26,7 @@ static void remember(mqlua_refused *r, const char *hash)
 static void read_lines(mqlua_refused *r)
 {
     char line[200];
-    FILE *file = fopen(r->path, "re");
+    FILE *file = mqlua_open_regular(r->path);
     while (file && fgets(line, sizeof line, file)) {
         line[strcspn(line, " \r\n")] = '\0';
         if (strlen(line) == HASH && strspn(line, "0123456789abcdef") == HASH)

@@ -11,6 +11,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+FILE *mqlua_open_regular(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return NULL;
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    FILE *file = regular ? fdopen(fd, "r") : NULL;
+    int why = regular ? errno : S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    if (!file)
+        close(fd);
+    errno = why;
+    return file;
+}
+
 /* Makes a rename last through a crash of the machine. */
 static bool sync_folder(const char *path)
 {
@@ -31,15 +46,20 @@ static bool sync_folder(const char *path)
 static int open_beside(const char *beside, char **error)
 {
     struct stat ours, there;
-    int fd = open(beside, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(beside, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0) {
         mqlua_error_set(error, "%s", strerror(errno));
         return -1;
     }
+    if (fstat(fd, &ours) < 0 || !S_ISREG(ours.st_mode)) {
+        mqlua_error_set(error, "%s is not a regular file", beside);
+        close(fd);
+        return -1;
+    }
     /* Whoever had the lock before may have renamed the file into place: then it is no longer ours to
      * truncate. */
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &ours) < 0 || stat(beside, &there) < 0 ||
-        ours.st_ino != there.st_ino || ours.st_dev != there.st_dev) {
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || stat(beside, &there) < 0 || ours.st_ino != there.st_ino ||
+        ours.st_dev != there.st_dev) {
         mqlua_error_set(error, "another process is writing it");
         close(fd);
         return -1;

@@ -2,6 +2,7 @@
 #include "policy/settings.h"
 #include "base/error.h"
 #include "policy/locate.h"
+#include "policy/replace.h"
 #include "policy/settings_value.h"
 #include "vm/object.h"
 
@@ -186,7 +187,7 @@ fail:
 /* The whole file in a malloc'ed buffer; NULL with errno, or with *error. */
 static char *read_file(const char *path, size_t *size, char **error)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = mqlua_open_regular(path);
     char *text = malloc(FILE_MAX + 1);
     if (!file || !text) {
         int why = file ? ENOMEM : errno;

@@ -3,6 +3,7 @@
 #include "policy/bundle_internal.h"
 #include "policy/writer.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include <xxhash.h>
 
 static const double BUSY_SECONDS = 10; /* of a change that does not come to rest, before it is told */
+static const double REST = 0.05;       /* seconds between two looks at what the kernel reports */
 static const double SHARE = 100;       /* looking may take this part of the time */
 static const double RACY =
     0.1; /* seconds: versions younger than this may be told apart from the next by nothing */
@@ -27,7 +29,15 @@ enum {
              IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
     WRITTEN = IN_MODIFY | IN_CLOSE_WRITE,
     WRITERS = 64,
+    DRAINED = 64, /* reads at a time; the rest comes with the next ones */
 };
+
+/* What the kernel reports is worth. */
+typedef enum reported {
+    NOTHING,
+    LOOK,   /* a link may lead elsewhere, something came or went */
+    CHANGE, /* about a file of the policy: it is not quiet */
+} reported;
 
 /* A file that was changed and has not been closed since. */
 typedef struct writing {
@@ -39,10 +49,12 @@ struct mqlua_watcher {
     char *folder;
     double quiet, poll;
     int inotify, wake;
-    char **names; /* beside the Lua files of the folder: data, files from outside, what was missing */
+    char **names; /* the files of the policy, and what was missing */
     size_t name_count;
-    uint64_t known; /* the look of what was read last */
-    bool told;      /* the kernel reported a change that a look may miss */
+    uint64_t known;  /* the look of what was read last */
+    double drained;  /* when that was looked at */
+    bool new_folder; /* one on the way to a file came or went */
+    bool told;       /* the kernel reported a change that a look may miss */
     double next_look;
     bool changed;  /* something differs from known ... */
     uint64_t last; /* ... when last looked */
@@ -77,14 +89,12 @@ static uint64_t version_of(const char *name, const struct stat *st)
 
 typedef struct look {
     mqlua_watcher *watcher;
-    mqlua_listing listing;
     int folder_fd;
     uint64_t sum;
 } look;
 
 static void look_end(look *l)
 {
-    mqlua_listing_free(&l->listing);
     if (l->folder_fd >= 0)
         close(l->folder_fd);
 }
@@ -95,10 +105,6 @@ static void look_begin(look *l, mqlua_watcher *w)
     struct stat st;
     *l = (look){.watcher = w};
     l->folder_fd = open(w->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (l->folder_fd < 0 || !mqlua_listing_read(&l->listing, l->folder_fd, w->folder, NULL))
-        mqlua_listing_free(&l->listing);
-    for (size_t i = 0; i < l->listing.count; i++)
-        l->sum += version_of(l->listing.files[i].name, &l->listing.files[i].st);
     for (size_t i = 0; i < w->name_count; i++) {
         bool there = l->folder_fd >= 0 && fstatat(l->folder_fd, w->names[i], &st, 0) == 0;
         l->sum += version_of(w->names[i], there ? &st : NULL);
@@ -138,8 +144,6 @@ static bool being_written(mqlua_watcher *w)
     if (is)
         return true;
     look_begin(&l, w);
-    for (size_t i = 0; !is && i < l.listing.count; i++)
-        is = written(&l, l.listing.files[i].name);
     for (size_t i = 0; !is && i < w->name_count; i++)
         is = written(&l, w->names[i]);
     look_end(&l);
@@ -156,8 +160,6 @@ static const char *base_of(const char *path)
 
 static bool relevant(const mqlua_watcher *w, const char *name)
 {
-    if (mqlua_listing_wants(name))
-        return true;
     for (size_t i = 0; i < w->name_count; i++)
         if (strcmp(base_of(w->names[i]), name) == 0)
             return true;
@@ -180,69 +182,87 @@ static void note_writer(mqlua_watcher *w, const struct inotify_event *event)
     }
 }
 
-/* True: worth a look. */
-static bool note_event(mqlua_watcher *w, const struct inotify_event *event)
+/* A folder on the way to a file of the policy, by its own name. */
+static bool has_part(const char *path, const char *name)
+{
+    size_t size = strlen(name);
+    for (const char *at = path; (at = strstr(at, name)); at += size)
+        if ((at == path || at[-1] == '/') && (at[size] == '/' || !at[size]))
+            return true;
+    return false;
+}
+
+static bool is_on_the_way(const mqlua_watcher *w, const char *name)
+{
+    bool is = has_part(w->folder, name);
+    for (size_t i = 0; i < w->name_count && !is; i++)
+        is = has_part(w->names[i], name);
+    return is;
+}
+
+static reported note_event(mqlua_watcher *w, const struct inotify_event *event)
 {
     if (event->mask & IN_Q_OVERFLOW) {
         w->writer_count = 0;
         w->told = true;
-        return true;
+        return LOOK;
     }
+    if (event->len && event->mask & IN_ISDIR)
+        w->new_folder |= is_on_the_way(w, event->name);
     if (!event->len || event->mask & IN_ISDIR)
-        return true;
+        return LOOK;
     if (!relevant(w, event->name))
-        return !(event->mask & WRITTEN); /* a link may have been turned: ..data of a config map */
+        return event->mask & WRITTEN ? NOTHING
+                                     : LOOK; /* a link may have been turned: ..data of a config map */
     if (event->mask & (WRITTEN | IN_MOVED_FROM | IN_DELETE))
         note_writer(w, event);
     w->told |= (event->mask & WRITTEN) != 0;
-    return true;
+    return CHANGE;
 }
 
-static bool drain(mqlua_watcher *w)
+static reported drain(mqlua_watcher *w)
 {
     _Alignas(struct inotify_event) char buffer[16384];
-    bool worth = false;
+    reported worth = NOTHING;
     ssize_t size;
-    while ((size = read(w->inotify, buffer, sizeof buffer)) > 0) {
+    for (int i = 0; i < DRAINED && (size = read(w->inotify, buffer, sizeof buffer)) > 0; i++) {
         for (char *at = buffer; at < buffer + size;) {
             const struct inotify_event *event = (const void *)at;
-            worth |= note_event(w, event);
+            reported what = note_event(w, event);
+            worth = what > worth ? what : worth;
             at += sizeof *event + event->len;
         }
     }
     return worth;
 }
 
-static void watch_path(mqlua_watcher *w, const char *name)
+/* The folder of a file, or the nearest one above it that is there. */
+static void watch_above(mqlua_watcher *w, const char *name)
 {
     char path[PATH_MAX];
-    int size = snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : w->folder,
-                        name[0] == '/' ? "" : "/", name);
-    if (size < (int)sizeof path)
-        inotify_add_watch(w->inotify, path, EVENTS); /* what is not reported is found by polling */
+    if (snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : w->folder, name[0] == '/' ? "" : "/",
+                 name) >= (int)sizeof path)
+        return; /* what is not reported is found by polling */
+    for (char *slash; (slash = strrchr(path, '/')) && slash != path;) {
+        *slash = '\0';
+        if (inotify_add_watch(w->inotify, path, EVENTS) >= 0 || errno != ENOENT)
+            return;
+    }
 }
 
 /* New watches: folders come and go. */
 static void watch_folders(mqlua_watcher *w)
 {
-    look l;
     if (w->inotify >= 0)
         close(w->inotify);
     w->writer_count = 0;
+    w->new_folder = false;
     w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (w->inotify < 0)
         return;
-    look_begin(&l, w);
-    watch_path(w, "");
-    for (size_t i = 0; i < l.listing.folder_count; i++)
-        watch_path(w, l.listing.folders[i].name);
-    look_end(&l);
-    for (size_t i = 0; i < w->name_count; i++) {
-        char parent[PATH_MAX];
-        int size = (int)(base_of(w->names[i]) - w->names[i]);
-        if (size && snprintf(parent, sizeof parent, "%.*s.", size, w->names[i]) < (int)sizeof parent)
-            watch_path(w, parent);
-    }
+    watch_above(w, "policy");
+    for (size_t i = 0; i < w->name_count; i++)
+        watch_above(w, w->names[i]);
 }
 
 /* ---- following ---- */
@@ -281,8 +301,7 @@ static void follow_bundle(mqlua_watcher *w, const mqlua_bundle *bundle)
     w->known = 0;
     for (const mqlua_file *file = bundle->files; file; file = file->next) {
         const mqlua_bundle_file_entry *entry = (const void *)file;
-        if (!entry->scanned)
-            add_name(w, file->name);
+        add_name(w, file->name);
         w->known += version_of(file->name, &entry->st);
         w->told |= is_racy(&entry->st);
     }
@@ -302,13 +321,22 @@ void mqlua_watcher_follow(mqlua_watcher *w, const mqlua_bundle *bundle)
 
 /* ---- waiting ---- */
 
-static bool sleep_until(mqlua_watcher *w, double until, bool *reported)
+/* True: somebody woke the watcher. What the kernel reports is looked at a few times a second at most: files
+ * that are written beside a policy cost no more than that, however many they are. */
+static bool sleep_until(mqlua_watcher *w, double until, reported *what)
 {
-    struct pollfd fds[2] = {{.fd = w->wake, .events = POLLIN}, {.fd = w->inotify, .events = POLLIN}};
-    double left = until - now();
+    double next = w->drained + REST, begun = now();
+    bool rests = begun < next;
+    struct pollfd fds[2] = {{.fd = w->wake, .events = POLLIN},
+                            {.fd = rests ? -1 : w->inotify, .events = POLLIN}};
+    double left = (rests && next < until ? next : until) - begun;
     uint64_t count;
     poll(fds, 2, left > 0 ? (int)(left * 1000) + 1 : 0);
-    *reported = w->inotify >= 0 && fds[1].revents && drain(w);
+    *what = NOTHING;
+    if (w->inotify >= 0 && fds[1].revents) {
+        *what = drain(w);
+        w->drained = now();
+    }
     return read(w->wake, &count, sizeof count) > 0;
 }
 
@@ -353,15 +381,17 @@ mqlua_watched mqlua_watcher_wait(mqlua_watcher *w, double seconds)
 {
     double end = now() + seconds;
     for (;;) {
-        bool reported;
+        reported what_is;
         double until = w->changed ? w->settles : w->next_look;
-        bool woken = sleep_until(w, until < end ? until : end, &reported);
-        if (w->changed && reported)
+        bool woken = sleep_until(w, until < end ? until : end, &what_is);
+        if (w->new_folder)
+            watch_folders(w);
+        if (w->changed && what_is == CHANGE)
             w->settles = now() + w->quiet;
         mqlua_watched what = MQLUA_WATCHED_NOTHING;
         if (w->changed && now() >= w->settles)
             what = settle(w);
-        else if (!w->changed && (reported || now() >= until))
+        else if (!w->changed && (what_is != NOTHING || now() >= until))
             look_for_change(w);
         if (what != MQLUA_WATCHED_NOTHING || woken || now() >= end)
             return what;

@@ -68,7 +68,7 @@ def test_all_files_and_all_mistakes(check):
                   other="return function() mq.tempfail() mq.hold() end\n", unused="\nmq.deny()\n")
     assert found.status == 1
     assert sorted(line.split(" without")[0] for line in found.mistakes) == [
-        "other.lua:1: mq.hold", "other.lua:1: mq.tempfail", "policy.lua:3: mq.reject", "unused.lua:2: mq.deny"]
+        "other.lua:1: mq.hold", "other.lua:1: mq.tempfail", "policy.lua:3: mq.reject"]
 
 
 @pytest.mark.parametrize("body", [
@@ -276,3 +276,11 @@ def test_status_of_what_does_not_load(check, tmp_path):
     (tmp_path / "settings.json").write_text("{\n \"hodl\": 1}")
     done = status("--settings", tmp_path / "settings.json", tmp_path / "policy.lua")
     assert done.returncode == 1 and "settings.json:2:2: unknown key 'hodl'; did you mean 'hold'?" in done.stderr
+
+
+def test_files_that_nobody_requires(check):
+    """They are no part of the policy: one that does not compile is a note."""
+    found = check("", broken="local = 1\n", fine="return 1\n", broken_test="local = 1\n")
+    assert found.status == 0 and found.fine
+    [note] = [line for line in found.notes if "broken" in line]
+    assert "broken.lua does not belong to the policy" in note and "broken.lua:1:" in note

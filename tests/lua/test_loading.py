@@ -70,6 +70,6 @@ def test_a_folder_that_may_not_be_read(somebody, open_folder):
         policy.write_text("require('private.rules')")
         found = subprocess.run(command, capture_output=True, text=True, **somebody)
         assert found.returncode == 1
-        assert "module 'private.rules' not found" in found.stderr and "rules.lua: Permission denied" in found.stderr
+        assert "policy.lua requires 'private.rules'" in found.stderr and "rules.lua: Permission denied" in found.stderr
     finally:
         os.chmod(private, 0o755)

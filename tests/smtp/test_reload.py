@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from mqlua import Client, Host, MESSAGE, wait_until
+from mqlua import Client, Host, MESSAGE, PROGRAM, wait_until
 
 TAG = """
 local version = %s
@@ -784,3 +784,102 @@ def test_deadlines_of_waiting_for_others_do_not_count(policy, wait, counts):
         transactions(host, "127.0.0.1", "a@example.org", 20)
         host.wait_stderr("ROLLED BACK" if counts else "generation 2, .{8} is the last-known-good policy now")
         assert counts == ("ROLLED BACK" in host.stderr)
+
+
+# ---- what belongs to a policy ----
+
+def test_what_nobody_requires_refuses_nothing(policy):
+    (policy.folder / "broken.lua").write_text("this is no Lua")
+    (policy.folder / "policy_test.lua").write_text("nor this (")
+    os.mkfifo(policy.folder / "pipe.lua")
+    with run(policy) as host:
+        assert judged(host)[3] == 1
+        policy.save(tag(2))
+        reloaded(host)
+        (policy.folder / "broken.lua").write_text("still none")
+        policy.save("x = (", "policy_test.lua")
+        time.sleep(0.5)
+        assert generations(host) == [2] and "refused" not in host.stderr
+
+
+LITERALS = {"call": 'require("%s")', "text": "require '%s'", "long": "require[==[%s]==]", "pcall": 'pcall(require, "%s")',
+            "comment between": 'require --[[ x ]] ( -- y\n"%s")'}
+
+
+@pytest.mark.parametrize("how", LITERALS)
+def test_what_is_required_in_a_function_belongs_to_it(policy, how):
+    """And what that requires, too; comments and texts require nothing."""
+    code = tag(1) + '-- require "broken"\nlocal text = [[require "broken"]]\nlocal other = "require \'broken\'"\n'
+    code += 'mq.on("smtp_in_message", function(connection, message) local rules = ' + LITERALS[how] % "lib.rules"
+    code += ' message.json.rules = require("lib.rules")() end)'
+    policy.save("-- (", "broken.lua")
+    policy.save("return function() return require 'lib.deep' end", "lib/rules/init.lua")
+    policy.save("return 'one'", "lib/deep.lua")
+    (policy.folder / "broken.lua").write_text("(")
+    policy.save(code)
+    with run(policy) as host:
+        judged(host)
+        assert host.inbox(1)[0]["rules"] == "one"
+        policy.save("return 'two'", "lib/deep.lua")
+        reloaded(host)
+        judged(host)
+        assert host.inbox(2)[1]["rules"] == "two"
+        policy.save("return (", "lib/deep.lua")
+        assert "lib/deep.lua:1" in refused(host)
+
+
+def wake_ups(host):
+    """Of the thread that reloads, wherever the host runs its plugins."""
+    children = pathlib.Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children").read_text().split()
+    for pid in [host.process.pid, *children]:
+        for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
+            text = status.read_text()
+            if "mqlua-reload" in text:
+                return sum(int(n) for n in re.findall(r"voluntary_ctxt_switches:\s*(\d+)", text)[:1])
+    raise AssertionError("no such thread")
+
+
+def test_files_written_beside_a_policy_cost_little(policy):
+    with run(policy, {"reload": {"quiet": 0.05, "poll": 1}}) as host:
+        time.sleep(0.5)
+        before, begun, files = wake_ups(host), time.monotonic(), 0
+        while files < 3000 or time.monotonic() - begun < 1:
+            (policy.folder / f"message-{files}.eml").write_text("x")
+            files += 1
+        took = time.monotonic() - begun
+        assert wake_ups(host) - before < 60 * took, (files, wake_ups(host) - before)
+        policy.save(tag(2))
+        for i in range(100):
+            (policy.folder / f"log-{i}").write_text("x")
+        reloaded(host)
+
+
+def test_folders_in_circles_cost_nothing(policy):
+    for i in range(9):
+        (policy.folder / f"f{i}").mkdir()
+        for j in range(8):
+            (policy.folder / f"f{i}" / f"l{j}").symlink_to(f"../f{j}")
+    started = time.monotonic()
+    with run(policy) as host:
+        policy.save(tag(2))
+        reloaded(host)
+    assert time.monotonic() - started < 15
+    found = subprocess.run([PROGRAM, "check", policy.path], capture_output=True, text=True, timeout=20)
+    assert found.returncode == 0, found
+
+
+@pytest.mark.parametrize("name", ["refused", "refused.new", "kept", "kept.new"])
+def test_a_pipe_in_the_state_folder_keeps_nobody_waiting(policy, tmp_path, name):
+    """Neither the start, nor a roll-back, nor the end."""
+    folder, environment = state(tmp_path)
+    kept = "last-known-good" + str(policy.path).replace("/", "+") + ".kept"
+    os.mkfifo(folder / name.replace("kept", kept))
+    started = time.monotonic()
+    with run(policy, environment=environment) as host:
+        assert judged(host)[3] == 1
+        policy.save(FAILING)
+        reloaded(host)
+        mail_until(host, lambda: "ROLLED BACK" in host.stderr, "the roll-back")
+        reloaded(host, 2)
+        assert judged(host)[3] == 1
+    assert time.monotonic() - started < 20

@@ -53,6 +53,9 @@ static mqlua_watcher *follow(double poll, const char *data)
     if (data)
         mqlua_bundle_file(bundle, data, MQLUA_FILE_TEXT, &error);
     free(error);
+    static const char *const required[] = {"new.lua", "rules/deep.lua", "later/on.lua"};
+    for (int i = 0; i < 3; i++)
+        mqlua_bundle_file(bundle, required[i], MQLUA_FILE_LUA, NULL);
     mqlua_watcher_follow(watcher, bundle);
     mqlua_bundle_unref(bundle);
     while (mqlua_watcher_wait(watcher, 0.3) == MQLUA_WATCHED_CHANGE) {
@@ -95,9 +98,17 @@ static void test_changes(void **state)
         put(".beside", "-- 3");
         assert_int_equal(rename(at(".beside"), at("policy.lua")), 0);
         sees(watcher);
+        mkdir(at("later"), 0755);
+        put("later/on.lua", "-- its folder was not there before");
+        sees(watcher);
+        unlink(at("later/on.lua"));
+        sees(watcher);
+        rmdir(at("later"));
         put("notes.txt", "nobody reads this");
+        put("other.lua", "nor requires this");
         put(".policy.lua.swp", "nor this");
         sees_nothing(watcher);
+        unlink(at("other.lua"));
         unlink(at("senders.txt"));
         sees(watcher);
         unlink(at("notes.txt"));
