@@ -159,12 +159,45 @@ bool mqlua_names_add(mqlua_names *names, const char *name)
     return true;
 }
 
-bool mqlua_names_has(const mqlua_names *names, const char *name)
+static char ascii_lower(char c)
 {
+    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
+/* What does not distinguish mailboxes is skipped: <> around them, quotes, a dot at the end. What follows the
+ * address behind a blank is not part of it. */
+static const char *skip(const char *s, bool *quoted)
+{
+    for (;; s++) {
+        if (*s == '"')
+            *quoted = !*quoted;
+        else if (*quoted && *s == '\\' && s[1])
+            return s + 1;
+        else if (*quoted || !(*s == '<' || *s == '>' || (*s == '.' && strchr("> ", s[1]))))
+            return s;
+    }
+}
+
+static bool same_mailbox(const char *a, const char *b)
+{
+    bool a_quoted = false, b_quoted = false;
+    for (;; a++, b++) {
+        a = skip(a, &a_quoted);
+        b = skip(b, &b_quoted);
+        bool a_ends = !*a || (*a == ' ' && !a_quoted), b_ends = !*b || (*b == ' ' && !b_quoted);
+        if (a_ends || b_ends)
+            return a_ends && b_ends;
+        if (ascii_lower(*a) != ascii_lower(*b))
+            return false;
+    }
+}
+
+size_t mqlua_names_count(const mqlua_names *names, const char *name)
+{
+    size_t count = 0;
     for (size_t i = 0; i < names->count; i++)
-        if (strcasecmp(names->list[i], name) == 0)
-            return true;
-    return false;
+        count += same_mailbox(names->list[i], name);
+    return count;
 }
 
 static void names_free(mqlua_names *names)
@@ -179,7 +212,7 @@ void mqlua_transaction_end(mqlua_connection *c)
 {
     mqlua_transaction *t = &c->transaction;
     t->slot.serial++;
-    t->open = t->discard = false;
+    t->open = t->discard = t->answered = false;
     free(t->envelope);
     t->envelope = NULL;
     names_free(&t->recipients);

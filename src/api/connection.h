@@ -22,6 +22,7 @@ typedef struct mqlua_transaction {
     mqlua_names recipients; /* offered so far */
     mqlua_names refused;    /* those answered with a final reply of ours (reply_after_send = never) */
     bool discard;           /* everything of this transaction: its sender or data were refused so */
+    bool answered;          /* DATA has its reply: what else comes of it is not judged */
     int object, vars;       /* registry references in the connection's vm, or LUA_NOREF */
 } mqlua_transaction;
 
@@ -68,7 +69,9 @@ const char *mqlua_connection_client(mqlua_connection *connection);
 bool mqlua_transaction_begin(mqlua_connection *connection, const char *envelope);
 void mqlua_transaction_end(mqlua_connection *connection);
 bool mqlua_names_add(mqlua_names *names, const char *name);
-bool mqlua_names_has(const mqlua_names *names, const char *name);
+/* How many of names are spellings of the mailbox of name: without brackets, quotes and a dot at the end,
+ * whatever the case of ASCII letters. */
+size_t mqlua_names_count(const mqlua_names *names, const char *name);
 
 /* Remembers the login that was accepted. */
 void mqlua_connection_set_login(mqlua_connection *connection, const char *login, size_t size);

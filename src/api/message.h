@@ -44,3 +44,7 @@ void mqlua_message_open(lua_State *L);
 
 /* properties.c: raises unless the value at index may be assigned to MailerQ's property key. */
 void mqlua_properties_check(lua_State *L, const char *key, int index);
+
+/* properties.c: whether the key may stay in a message that is quarantined or discarded: it is on the list of
+ * those that decide nothing, or not MailerQ's. Any thread. */
+bool mqlua_properties_lasts(const char *key);

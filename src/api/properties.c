@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The types of MailerQ's own JSON properties. A wrong one would not fail here and now but when MailerQ
- * delivers the message, far from the line that wrote it. Unknown keys are the operator's own. */
+/* MailerQ's own JSON properties: their types, and what a quarantine leaves of them. A wrong one would not
+ * fail here and now but when MailerQ delivers the message, far from the line that wrote it. Unknown keys are
+ * the operator's own. */
 
 #include "api/message.h"
 #include "json/value.h"
@@ -42,6 +43,33 @@ static const property properties[] = {
     {"connection", OBJECT},
     {NULL, TEXT},
 };
+
+/* What may stay in a message that goes to a quarantine or nowhere: its content, and what MailerQ says about
+ * how it came. Everything else of MailerQ's decides what becomes of a message, and may come from its sender.
+ */
+static const char *const lasting[] = {"envelope", "recipient", "mime",       "key",        "tags",
+                                      "hostname", "received",  "message-id", "connection", "spool",
+                                      "cli",      "http",      "checks"};
+/* Of MailerQ's without a type above: results, what only some versions have, and reserved names. */
+static const char *const others[] = {"normalize", "results", "extracted", "domain", "forcedip", "seen"};
+
+static bool among(const char *const *names, size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], key) == 0)
+            return true;
+    return false;
+}
+
+bool mqlua_properties_lasts(const char *key)
+{
+    if (among(lasting, sizeof lasting / sizeof *lasting, key))
+        return true;
+    for (const property *p = properties; p->name; p++)
+        if (strcmp(p->name, key) == 0)
+            return false;
+    return !among(others, sizeof others / sizeof *others, key);
+}
 
 static int wrong(lua_State *L, const char *key, const char *expected, int index)
 {

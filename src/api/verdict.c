@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/verdict.h"
+#include "api/report.h"
+#include "base/line.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,15 +68,19 @@ static int push_verdict(lua_State *L, mqlua_verdict_kind kind, const char *text,
     return 1;
 }
 
-/* Text that ends up in a reply or in JSON: one line. */
-static const char *check_line(lua_State *L, int index, const char *fallback)
+/* Text that ends up in a reply (ASCII) or in JSON: one line. Whatever a sender got into it, the verdict
+ * counts: the text is cleaned and cut, with a warning. Only a wrong type raises. Pushes nothing: line is the
+ * caller's. */
+static const char *clean_line(lua_State *L, int index, const char *fallback, bool ascii,
+                              char line[TEXT_MAX + 1])
 {
     size_t size;
     const char *text = luaL_optlstring(L, index, fallback, &size);
-    luaL_argcheck(L, size == strlen(text) && !strpbrk(text, "\r\n"), index,
-                  "must be one line: CR, LF and NUL are refused");
-    luaL_argcheck(L, size <= TEXT_MAX, index, "is too long (at most 400 bytes)");
-    return text;
+    if (!mqlua_line_clean(line, TEXT_MAX + 1, text, size, ascii))
+        mqlua_report(mqlua_env_of(L), "the text of a verdict was changed",
+                     ascii ? "a reply is one line of printable ASCII, at most 400 bytes"
+                           : "a reason is one line of UTF-8 without control characters, at most 400 bytes");
+    return line;
 }
 
 /* Enhanced status code (RFC 3463): class of the reply code, then two numbers. */
@@ -101,7 +107,8 @@ static int push_reply(lua_State *L, mqlua_verdict_kind kind, int low, int high, 
                           ? lua_pushfstring(L, "must be %d, got %d", low, code)
                           : lua_pushfstring(L, "must be a code from %d to %d, got %d", low, high, code));
     const char *status = check_status(L, code, 2, low == 500 ? "5.7.1" : "4.7.1");
-    const char *reply = lua_pushfstring(L, "%d %s %s", code, status, check_line(L, 3, text));
+    char line[TEXT_MAX + 1];
+    const char *reply = lua_pushfstring(L, "%d %s %s", code, status, clean_line(L, 3, text, true, line));
     return push_verdict(L, kind, reply, "");
 }
 
@@ -136,20 +143,24 @@ static int l_discard(lua_State *L)
         return luaL_error(
             L, "mq.discard binds MailerQ's own delivery only: say \"inbox\": \"mailerq\" under \"host\" in "
                "the settings if MailerQ itself delivers what arrives in its inbox, else use mq.quarantine");
-    return push_verdict(L, MQLUA_VERDICT_DISCARD, check_line(L, 1, "discarded by policy"), "");
+    char line[TEXT_MAX + 1];
+    return push_verdict(L, MQLUA_VERDICT_DISCARD, clean_line(L, 1, "discarded by policy", false, line), "");
 }
 
 static int l_quarantine(lua_State *L)
 {
+    char line[TEXT_MAX + 1];
     const char *recipient = luaL_checkstring(L, 1);
     luaL_argcheck(L, strchr(recipient, '@') && !strpbrk(recipient, " \t\r\n<>"), 1,
                   "must be the address of a mailbox, such as \"quarantine@example.com\"");
-    return push_verdict(L, MQLUA_VERDICT_QUARANTINE, recipient, check_line(L, 2, "quarantined by policy"));
+    return push_verdict(L, MQLUA_VERDICT_QUARANTINE, recipient,
+                        clean_line(L, 2, "quarantined by policy", false, line));
 }
 
 static int l_hold(lua_State *L)
 {
-    return push_verdict(L, MQLUA_VERDICT_HOLD, check_line(L, 1, "held by policy"), "");
+    char line[TEXT_MAX + 1];
+    return push_verdict(L, MQLUA_VERDICT_HOLD, clean_line(L, 1, "held by policy", false, line), "");
 }
 
 static int l_tostring(lua_State *L)

@@ -59,22 +59,26 @@ static const char *text_of(const mqlua_run *run, const char *fallback)
     return run->text ? run->text : fallback; /* NULL: it was empty, or there was no memory for a copy */
 }
 
-/* reply_after_send = "never": ours is the only reply, and the session goes on. */
-static mqlua_carried refuse_and_go_on(mqlua_run *run)
+/* reply_after_send = "never": ours is the only reply, and the session goes on. False, and nothing was said:
+ * no memory for what must be known when the host publishes the message all the same. */
+static bool refuse_and_go_on(mqlua_run *run)
 {
     mqlua_transaction *t = &run->peer->connection.transaction;
-    send_reply(run, text_of(run, "550 5.7.1 Rejected by policy"));
-    if (run->event != MQLUA_IN_RCPTTO || !mqlua_names_add(&t->refused, run->email ? run->email : ""))
+    if (run->event != MQLUA_IN_RCPTTO)
         t->discard = true;
-    return MQLUA_CARRIED_COMPLETE; /* no other plugin may reply once more */
+    else if (!mqlua_names_add(&t->refused, run->email ? run->email : ""))
+        return false;
+    t->answered = run->event == MQLUA_IN_DATA;
+    send_reply(run, text_of(run, "550 5.7.1 Rejected by policy"));
+    return true;
 }
 
 static mqlua_carried refuse(mqlua_run *run)
 {
     bool in_transaction =
         run->event == MQLUA_IN_MAILFROM || run->event == MQLUA_IN_RCPTTO || run->event == MQLUA_IN_DATA;
-    if (run->worker->plugin->settings->host.reply_never == 1 && in_transaction)
-        return refuse_and_go_on(run);
+    if (run->worker->plugin->settings->host.reply_never == 1 && in_transaction && refuse_and_go_on(run))
+        return MQLUA_CARRIED_COMPLETE; /* no other plugin may reply once more */
     send_farewell(run, text_of(run, "450 4.7.1 Try again later"), 1);
     condemn(run);
     return MQLUA_CARRIED_HOLD;
@@ -150,14 +154,18 @@ mqlua_carried mqlua_carry_condemned(mqlua_run *run)
     return MQLUA_CARRIED_CONTINUE;
 }
 
+/* A refusal belongs to a command: a recipient that was offered more often than refused was accepted once. */
 static bool recipient_refused(mqlua_run *run, const mqlua_transaction *t)
 {
     const mqlua_tree *tree = run->state->env.tree;
     void *root = tree ? run->worker->plugin->symbols.json(run->message.host) : NULL, *node;
     size_t size;
-    return root && tree->object_get(tree, root, "recipient", &node) &&
-           tree->type(tree, node) == MQLUA_TREE_STRING &&
-           mqlua_names_has(&t->refused, tree->string(tree, node, &size));
+    if (!root || !tree->object_get(tree, root, "recipient", &node) ||
+        tree->type(tree, node) != MQLUA_TREE_STRING)
+        return false;
+    const char *recipient = tree->string(tree, node, &size);
+    size_t refused = mqlua_names_count(&t->refused, recipient);
+    return refused && mqlua_names_count(&t->recipients, recipient) <= refused;
 }
 
 bool mqlua_carry_refused(mqlua_run *run)

@@ -6,7 +6,7 @@
 
 #include "plugin/run.h"
 #include "api/report.h"
-#include "json/value.h"
+#include "base/line.h"
 #include <stdlib.h>
 
 typedef struct disposal {
@@ -21,40 +21,6 @@ static void set_string(lua_State *L, mqlua_doc *doc, const char *key, const char
     mqlua_doc_set(L, doc, key);
 }
 
-static void remove_key(lua_State *L, mqlua_doc *doc, const char *key)
-{
-    lua_pushnil(L);
-    mqlua_doc_set(L, doc, key);
-}
-
-/* An array, which can have no named members: one with elements, or empty and marked as one. */
-static bool is_array(lua_State *L, int index)
-{
-    mqlua_path root = {.key = "json"};
-    size_t count;
-    return lua_objlen(L, index) || mqlua_value_table(L, index, &root, &count) == MQLUA_TREE_ARRAY;
-}
-
-/* Pushes the object that is under key. True: a new one, which is not under it yet; what else was there goes.
- */
-static bool get_object(lua_State *L, mqlua_doc *doc, const char *key)
-{
-    mqlua_doc_get(L, doc, key);
-    if (lua_istable(L, -1) && !is_array(L, lua_gettop(L)))
-        return false;
-    lua_pop(L, 1);
-    lua_createtable(L, 0, 4);
-    return true;
-}
-
-static void put_object(lua_State *L, mqlua_doc *doc, const char *key, bool made)
-{
-    if (made)
-        mqlua_doc_set(L, doc, key);
-    else
-        lua_pop(L, 1); /* a commit sees what was changed in it */
-}
-
 /* Puts the value on top of the stack under key into the table below it. A script may have had that table: no
  * metamethod of it runs here, where nothing bounds it. */
 static void set_field(lua_State *L, const char *key)
@@ -64,13 +30,33 @@ static void set_field(lua_State *L, const char *key)
     lua_rawset(L, -3);
 }
 
-/* No bounce, whatever the message asks for. */
+/* Nothing that the sender or an earlier handler wrote decides what becomes of the message. The handler's
+ * writes are in the tree already; what is staged here is not yet. */
+static void clear(lua_State *L, mqlua_doc *doc, const disposal *d)
+{
+    const mqlua_tree *tree = d->run->state->env.tree;
+    mqlua_tree_iter iter = {0};
+    while (tree->object_next(tree, doc->root, &iter))
+        if (!mqlua_properties_lasts(iter.key)) {
+            lua_pushnil(L);
+            mqlua_doc_set(L, doc, iter.key);
+        }
+}
+
+/* No bounce, and no queue of results but the configured one, which stays for the audit. */
 static void silence(lua_State *L, mqlua_doc *doc)
 {
-    bool made = get_object(L, doc, "dsn");
+    static const char *const queues[] = {"success", "failure", "retry", "dsn"};
+    lua_createtable(L, 0, 1);
     lua_pushliteral(L, "NEVER");
     set_field(L, "notify");
-    put_object(L, doc, "dsn", made);
+    mqlua_doc_set(L, doc, "dsn");
+    lua_createtable(L, 0, 4);
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++) {
+        lua_pushlightuserdata(L, NULL);
+        set_field(L, queues[i]);
+    }
+    mqlua_doc_set(L, doc, "queues");
 }
 
 /* For the audit: who did this, and why. */
@@ -90,39 +76,39 @@ static void note(lua_State *L, mqlua_doc *doc, const disposal *d, const char *ve
     mqlua_doc_set(L, doc, "mailerq-lua");
 }
 
-/* No queue of results but "results", which stays for the audit; and in the past already: MailerQ gives up
- * before the first attempt. */
+/* In the past already: MailerQ gives up before the first attempt. */
 static void discard(lua_State *L, mqlua_doc *doc, const disposal *d)
 {
-    static const char *const queues[] = {"success", "failure", "retry", "dsn"};
-    silence(L, doc);
     set_string(L, doc, "maxdelivertime", "2000-01-01 00:00:00");
-    bool made = get_object(L, doc, "queues");
-    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++) {
-        lua_pushlightuserdata(L, NULL);
-        set_field(L, queues[i]);
-    }
-    put_object(L, doc, "queues", made);
     note(L, doc, d, "discard");
 }
 
-/* What was meant for the original recipient must not steer the way to the quarantine. */
+/* tags is an array of strings, whatever somebody made of it. */
+static void tag(lua_State *L, mqlua_doc *doc, const disposal *d)
+{
+    const mqlua_tree *tree = d->run->state->env.tree;
+    void *tags;
+    if (tree->object_get(tree, doc->root, "tags", &tags) && tree->type(tree, tags) != MQLUA_TREE_ARRAY) {
+        lua_pushnil(L);
+        mqlua_doc_set(L, doc, "tags");
+    }
+    lua_pushliteral(L, "quarantine");
+    mqlua_doc_add_strings(L, doc, "tags", lua_gettop(L), lua_gettop(L));
+}
+
 static void quarantine(lua_State *L, mqlua_doc *doc, const disposal *d)
 {
     note(L, doc, d, "quarantine");
     set_string(L, doc, "recipient", d->recipient);
-    lua_pushliteral(L, "quarantine");
-    mqlua_doc_add_strings(L, doc, "tags", lua_gettop(L), lua_gettop(L));
-    silence(L, doc);
-    remove_key(L, doc, "smarthost");
-    remove_key(L, doc, "pool");
-    remove_key(L, doc, "ips");
+    tag(L, doc, d);
 }
 
 static int stage(lua_State *L)
 {
     const disposal *d = lua_touserdata(L, 1);
     mqlua_doc *doc = mqlua_message_document(L, d->message);
+    clear(L, doc, d);
+    silence(L, doc);
     if (d->recipient)
         quarantine(L, doc, d);
     else
@@ -130,22 +116,43 @@ static int stage(lua_State *L)
     return 0;
 }
 
-static void dispose(mqlua_run *run, const char *recipient, const char *reason)
+static bool dispose(mqlua_run *run, const char *recipient, const char *reason)
 {
     disposal d = {run, &run->message, recipient, reason};
     char *error = NULL;
+    bool written = true;
     if (mqlua_vm_store(run->state->env.vm, stage, &d, &error) ||
         mqlua_message_commit(&run->message, &error)) {
         mqlua_message_discard(&run->message);
         mqlua_report(&run->state->env, "a verdict on a message could not be written",
                      error ? error : "not enough memory");
+        written = false;
     }
     free(error);
+    return written;
+}
+
+/* No message is discarded without a line in the log, whatever the cause: this is the only trace of it. */
+static void tell(mqlua_run *run, const char *reason)
+{
+    const mqlua_tree *tree = run->state->env.tree;
+    const mqlua_symbols *symbols = &run->worker->plugin->symbols;
+    char recipient[321] = "?";
+    void *root = tree ? symbols->json(run->message.host) : NULL, *node;
+    size_t size;
+    if (root && tree->object_get(tree, root, "recipient", &node) &&
+        tree->type(tree, node) == MQLUA_TREE_STRING) {
+        const char *text = tree->string(tree, node, &size);
+        mqlua_line_clean(recipient, sizeof recipient, text, size, false);
+    }
+    mqlua_log(symbols, MQLUA_LOG_INFO, "mailerq-lua: the message for <%s> is discarded: %s", recipient,
+              reason);
 }
 
 void mqlua_dispose_discard(mqlua_run *run, const char *reason)
 {
-    dispose(run, NULL, reason);
+    if (dispose(run, NULL, reason))
+        tell(run, reason);
 }
 
 void mqlua_dispose_quarantine(mqlua_run *run, const char *recipient, const char *reason)

@@ -464,6 +464,10 @@ static bool may_begin(mqlua_run *run, mqlua_carried *carried)
         *carried = mqlua_carry_condemned(run);
         return false;
     }
+    if (event == MQLUA_IN_DATA && peer && peer->connection.transaction.answered) {
+        *carried = MQLUA_CARRIED_COMPLETE; /* one command, one reply: neither ours nor another plugin's */
+        return false;
+    }
     if (event == MQLUA_IN_CONNECT && run->state->env.registry->wanted & MQLUA_BIT(MQLUA_IN_CLOSE))
         mqlua_connection_see(connection_of(run)); /* at close it is too late to ask the host */
     if (event == MQLUA_IN_RCPTTO)

@@ -438,12 +438,12 @@ def test_discard(probe, pause):
     assert message["recipient"] == "one@example.com"
 
 
-def test_discard_keeps_the_results_queue(probe):
+def test_discard_leaves_only_the_configured_results_queue(probe):
     trial = probe.run(message="message.json.queues = {results = 'audit', failure = 'f'} message.json.dsn = {envelope = 'a@b.c'} "
                               "return mq.discard('spam')")
     [message] = wait_until(lambda: trial.published, "the message")
-    assert message["queues"]["results"] == "audit" and message["queues"]["failure"] is None
-    assert message["dsn"] == {"envelope": "a@b.c", "notify": "NEVER"}
+    assert message["queues"] == dict.fromkeys(("success", "failure", "retry", "dsn"))  # results: as configured
+    assert message["dsn"] == {"notify": "NEVER"}
 
 
 @pytest.mark.parametrize("code", ["error('no')", "while true do end"])
@@ -457,7 +457,7 @@ def test_discard_calls_nothing_of_the_policy(code):
     with Host(policy=policy, settings=SETTINGS) as host:
         host.send()
         [message] = host.inbox(1)
-    assert message["queues"] == {"results": "r", "success": None, "failure": None, "retry": None, "dsn": None}
+    assert message["queues"] == dict.fromkeys(("success", "failure", "retry", "dsn"))
 
 
 @pytest.mark.parametrize("array", ["mq.array({})", "mq.array({'x'})"])
@@ -490,6 +490,67 @@ def test_quarantine(probe, pause):
     assert message["tags"] == ["mine", "quarantine"]
     assert message["dsn"]["notify"] == "NEVER"
     assert not {"smarthost", "pool", "ips", "maxdelivertime"} & set(message)
+
+
+STEERING = ("X-MQ-Ip: 192.0.2.1", "X-MQ-Pool: p", "X-MQ-Delayed: 2040-01-01 00:00:00", "X-MQ-Maxattempts: 1",
+            "X-MQ-Maxdelivertime: 2001-01-01 00:00:00", "X-MQ-Retries: 1,2", "X-MQ-Inlinecss: 1", "X-MQ-Keepmime: 1",
+            "X-MQ-Results-Queue: a", "X-MQ-Failure-Queue: b", "X-MQ-Success-Queue: c", "X-MQ-Retry-Queue: d",
+            "X-MQ-Smarthost-Hostname: evil.example", "X-MQ-Smarthost-Port: 26", "X-MQ-Dsn-Notify: SUCCESS",
+            "X-MQ-Dsn-Ret: FULL", "X-MQ-Dsn-Orcpt: rfc822;a@b.c", "X-MQ-Dsn-Envid: 1", "X-MQ-Force: 1", "X-MQ-Security: none",
+            "X-MQ-Priority: 9", "X-MQ-Data: x", "X-MQ-Dkim: x", "X-MQ-Headers: x", "X-MQ-Nextattempt: x", "X-MQ-Results: x",
+            "X-MQ-Extracted: x", "X-MQ-Seen: 1", "X-MQ-Domain: evil.example", "X-MQ-Forcedip: 192.0.2.1", "X-MQ-Tag: sent",
+            "X-MQ-Mine: kept")
+STAYS = {"envelope", "recipient", "mime", "key", "tags", "hostname", "received", "message-id", "connection", "spool", "cli",
+         "http", "checks", "mine", "mailerq-lua", "dsn", "queues"}
+EARLIER = """
+mq.on("smtp_in_message", function(connection, message)
+  local json = message.json
+  json.data = {x = 1} json.ips = {"192.0.2.1"} json.pool = "p" json.force = true json.security = "none" json.priority = 9
+  json.dkim = {domain = "a.example", selector = "s", key = "k"} json.headers = {remove = "Subject"} json.retries = {1}
+  json.nextattempt = {time = "2040-01-01 00:00:00"} json.smarthost = {hostname = "evil.example"} json.maxattempts = 1
+  json.queues = {results = "a"} json.dsn = {ret = "FULL"} json.mine = "kept"
+end)
+"""
+
+
+@pytest.mark.parametrize("library", ["5.6.5", "5.0", "4.0"])
+@pytest.mark.parametrize("earlier", ["", EARLIER], ids=["sender", "handler"])
+@pytest.mark.parametrize("verdict", ["discard('x')", "quarantine('jail@example.net', 'x')"], ids=["discard", "quarantine"])
+def test_nothing_that_steers_is_left(library, earlier, verdict):
+    policy = earlier + f'mq.on("smtp_in_message", function() return mq.{verdict} end)\n'
+    with Host(policy=policy, settings=SETTINGS, knobs={"api": library, "extract": "on"}) as host:
+        host.send(message="\r\n".join(STEERING).encode() + b"\r\n" + MESSAGE)
+        [message] = host.inbox(1)
+    discarded = verdict.startswith("discard")
+    assert set(message) <= STAYS | ({"maxdelivertime"} if discarded else set())
+    assert message["dsn"] == {"notify": "NEVER"} and message["mine"] == "kept"
+    assert message["queues"] == dict.fromkeys(("success", "failure", "retry", "dsn"))
+    assert "sent" in message["tags"] and ("quarantine" in message["tags"]) != discarded
+
+
+TEXTS = [r'"a\0b"', r'"a\r\n250 b"', r'"\1\127"', r'"\255\192"', '("x"):rep(100000)', '("\u00e9"):rep(450)', '""', "nil", "42"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_no_verdict_is_lost_over_its_text(probe, never, text):
+    for call in (f"mq.quarantine('jail@example.net', {text})", f"mq.discard({text})"):
+        trial = probe.run(message="return " + call)
+        [message] = wait_until(lambda: trial.published, "the message")
+        reason = message["mailerq-lua"]["reason"]
+        assert len(reason.encode()) <= 400 and reason.isprintable()
+    trial, client = never.begin(rcptto=f"return mq.reject(550, '5.7.1', {text})")
+    with client:
+        client.expect(f"MAIL FROM:<{trial.name}@probe.example>", 250)
+        [line] = client.expect("RCPT TO:<one@example.com>", 550)
+        assert line.startswith("5.7.1 ") and line.isascii() and line.isprintable() and len(line) <= 508
+        client.expect("NOOP", 250)
+
+
+@pytest.mark.parametrize("call", ["reject(550, '5.7.1', {})", "tempfail(450, '4.7.1', true)", "discard(print)",
+                                  "quarantine('jail@example.net', {})", "reject(200)", "tempfail(450, '5.7.1')"])
+def test_wrong_types_and_codes_still_raise(probe, call):
+    trial = probe.run(rcptto=f"raises(mq.now) raises(function() return mq.{call} end)")
+    assert "bad argument" in trial.shown[1][0]
 
 
 # ---- hold ----
