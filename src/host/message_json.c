@@ -275,7 +275,7 @@ host_json *host_message_json_build(const struct host_message_facts *facts,
     return NULL;
 }
 
-const char *host_message_json_check(host_json *json)
+const char *host_message_json_check(host_json *json, const char *given)
 {
     if (!json || !HOST_JSON_IS(json, object))
         return "the message is no object";
@@ -283,7 +283,8 @@ const char *host_message_json_check(host_json *json)
     const char *recipient = host_json_text(json, "recipient", &size);
     if (!recipient)
         return "recipient is missing or no string";
-    if (!memchr(recipient, '@', size) || memchr(recipient, '\0', size))
+    bool unchanged = given && strlen(given) == size && memcmp(recipient, given, size) == 0;
+    if (!unchanged && (!memchr(recipient, '@', size) || memchr(recipient, '\0', size)))
         return "recipient is no e-mail address";
     if (!host_json_text(json, "envelope", NULL) && host_json_has(json, "envelope"))
         return "envelope is no string";

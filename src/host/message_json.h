@@ -60,8 +60,9 @@ host_json *host_message_json_build(const struct host_message_facts *facts,
                                    const char *message_id, const char *dsn_notify, const char *dsn_orcpt);
 
 /* What must hold after the plugins: NULL when the JSON can be published, else static text that says why not.
- */
-const char *host_message_json_check(host_json *json);
+ * given is the recipient that the client named, NULL for none. A recipient equal to given is accepted in any
+ * form, because it is the client's and not the plugins' doing ("postmaster" has no domain). */
+const char *host_message_json_check(host_json *json, const char *given);
 
 /* A new message id, unique in this process and, as far as chance goes, elsewhere. Any thread. */
 void host_message_json_id(char id[HOST_MESSAGE_ID_SIZE]);

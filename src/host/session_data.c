@@ -217,7 +217,9 @@ static void on_message_done(MQ_Connection *connection, void *data)
     bool local = message->local;
     session->transaction.message = NULL;
     host_json *json = host_message_finish(message);
-    const char *problem = host_message_json_check(json);
+    const struct host_transaction *transaction = &session->transaction;
+    const struct host_recipient *recipient = &transaction->recipients[transaction->published];
+    const char *problem = host_message_json_check(json, recipient->address);
     if (problem)
         host_rule_broken(HOST_RULE_JS2, NULL, NULL, "%s", problem);
     publish(session, json, local);

@@ -4,6 +4,8 @@
 import base64
 import contextlib
 import json
+import os
+import random
 import re
 import socket
 import struct
@@ -361,3 +363,58 @@ def test_no_command_in_an_address(tmp_path, name, address):
         [result] = wait_until(lambda: read_lines(results), "the result")
     assert result["results"][-1]["result"] == "invalid"
     assert sink.messages == [] and not any("RSET" in command for one in sink.sessions for command in one.commands)
+
+
+# ---- what a client says is not the plugins' doing ----
+
+@pytest.mark.parametrize("name", ["postmaster", "Postmaster", "POSTMASTER"])
+def test_postmaster_without_domain(name):
+    with Host(plugins=["count"]) as host:
+        with host.client() as client:
+            client.greet()
+            client.begin(recipients=(name, "one@example.com"))
+            client.send(MESSAGE + b".\r\n")
+            assert client.code() == 250
+        assert sorted(line["recipient"] for line in host.inbox(2)) == sorted([name, "one@example.com"])
+
+
+def odd_text(chance):
+    pieces = ["postmaster", "@", "<", ">", '"', "\\", ",", ":", " ", "\t", ".", "a", "9", "-1", "{}", "[1]", "null", "true",
+              "example.com", "1e999", "9" * 40, "\0", "\x7f", "\xe9", "\xff", "x" * 600]
+    return "".join(chance.choice(pieces) for _ in range(chance.randrange(6)))
+
+
+ODD_NAMES = ["recipient", "envelope", "mime", "key", "ip", "tag", "delayed", "maxattempts", "retries", "inlinecss", "keepmime",
+             "priority", "results-queue", "smarthost-port", "dsn-notify", "queues", "data", "", "\0", " ", "x y"]
+
+
+def odd_session(client, chance):
+    """One transaction of odd commands. How many recipients the server answers for with 250 after the data."""
+    accepted = 0
+    client.send(f"MAIL FROM:<{odd_text(chance)}>\r\n".encode("latin-1"))
+    if client.code() != 250 and client.command("MAIL FROM:<sender@example.org>") != 250:
+        return 0
+    for _ in range(chance.randrange(1, 4)):
+        address = chance.choice(["postmaster", "one@example.com", odd_text(chance)])
+        client.send(f"RCPT TO:<{address}>\r\n".encode("latin-1"))
+        accepted += client.code() == 250
+    if client.command("DATA") != 354:
+        return 0
+    for _ in range(chance.randrange(8)):
+        client.send(f"X-MQ-{chance.choice(ODD_NAMES)}: {odd_text(chance)}\r\n".encode("latin-1"))
+    client.send("\r\nbody\r\n.\r\n")
+    return accepted if client.code() == 250 else 0
+
+
+def test_odd_input_ends_no_host():
+    seed = os.environ.get("MQLUA_SEED") or str(random.randrange(1, 1 << 31))
+    print(f"MQLUA_SEED={seed}")
+    chance = random.Random(seed)
+    accepted = 0
+    with Host(plugins=["count"]) as host:
+        for _ in range(150):
+            with host.client() as client:
+                client.greet()
+                accepted += odd_session(client, chance)
+        assert accepted > 50
+        assert len(host.inbox(accepted)) == accepted

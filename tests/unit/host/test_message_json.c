@@ -57,7 +57,7 @@ static void properties(void **state)
     assert_string_equal(host_json_text(host_json_get(json, "dsn"), "ret", NULL), "FULL");
     assert_string_equal(host_json_text(host_json_get(json, "dsn"), "notify", NULL), "DELAY");
     assert_false(host_json_has(host_json_get(json, "dsn"), "orcpt"));
-    assert_null(host_message_json_check(json));
+    assert_null(host_message_json_check(json, NULL));
     HOST_JSON(put)(json);
 }
 
@@ -68,7 +68,7 @@ static void null_sender_and_minimal(void **state)
     assert_false(host_json_has(json, "envelope"));
     assert_false(host_json_has(json, "connection"));
     assert_false(host_json_has(json, "received"));
-    assert_null(host_message_json_check(json));
+    assert_null(host_message_json_check(json, NULL));
     HOST_JSON(put)(json);
 }
 
@@ -183,10 +183,22 @@ static void checks(void **state)
         host_json *json;
         const char *error;
         assert_true(host_json_parse(cases[i].json, strlen(cases[i].json), &json, &error));
-        assert_int_equal(host_message_json_check(json) == NULL, cases[i].good);
+        assert_int_equal(host_message_json_check(json, NULL) == NULL, cases[i].good);
         HOST_JSON(put)(json);
     }
-    assert_non_null(host_message_json_check(NULL));
+    assert_non_null(host_message_json_check(NULL, NULL));
+}
+
+static void the_recipient_of_the_client(void **state)
+{
+    host_json *json;
+    const char *error;
+    const char *text = "{\"recipient\":\"postmaster\",\"mime\":\"\"}";
+    assert_true(host_json_parse(text, strlen(text), &json, &error));
+    assert_null(host_message_json_check(json, "postmaster"));
+    assert_non_null(host_message_json_check(json, "postmaster@example.com"));
+    assert_non_null(host_message_json_check(json, "post"));
+    HOST_JSON(put)(json);
 }
 
 static void ids_and_times(void **state)
@@ -224,10 +236,15 @@ static void parsing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(properties), cmocka_unit_test(null_sender_and_minimal),
-        cmocka_unit_test(extraction), cmocka_unit_test(extraction_edges),
-        cmocka_unit_test(bytes),      cmocka_unit_test(checks),
-        cmocka_unit_test(printing),   cmocka_unit_test(ids_and_times),
+        cmocka_unit_test(properties),
+        cmocka_unit_test(null_sender_and_minimal),
+        cmocka_unit_test(extraction),
+        cmocka_unit_test(extraction_edges),
+        cmocka_unit_test(bytes),
+        cmocka_unit_test(checks),
+        cmocka_unit_test(the_recipient_of_the_client),
+        cmocka_unit_test(printing),
+        cmocka_unit_test(ids_and_times),
         cmocka_unit_test(parsing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
