@@ -195,7 +195,7 @@ static bool store(mqlua_message *m, char **error)
         return true;
     if (mqlua_doc_is_simple(&m->document))
         return mqlua_doc_settle(&m->document);
-    return mqlua_vm_store(m->env->vm, commit_document, m, error) == 0;
+    return mqlua_vm_finish(m->env->vm, commit_document, m, error) == 0;
 }
 
 static void commit_local(mqlua_message *m)

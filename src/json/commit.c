@@ -3,6 +3,7 @@
 /* What becomes of a document: prepared, applied, discarded. */
 
 #include "json/doc_internal.h"
+#include "vm/bytes.h"
 #include "vm/refs.h"
 
 #include <string.h>
@@ -62,9 +63,18 @@ const mqlua_doc_key *mqlua_doc_find_hook(const mqlua_doc *doc, const char *key)
     return hook && hook->name ? hook : NULL;
 }
 
-mqlua_path mqlua_doc_root_path(const mqlua_doc *doc)
+mqlua_path mqlua_doc_root_path(const mqlua_doc *doc, mqlua_amount *amount)
 {
-    return (mqlua_path){NULL, doc->hooks->name, 0, NULL, 0};
+    return (mqlua_path){NULL, doc->hooks->name, 0, NULL, 0, amount};
+}
+
+/* What the host copies when a hook is applied. */
+static void count_hooked(lua_State *L, const mqlua_path *path)
+{
+    const char *text;
+    size_t size;
+    if (mqlua_bytes_to(L, lua_gettop(L), &text, &size))
+        mqlua_path_count(L, path, size);
 }
 
 /* Finds the steps for the key at -2 with the kept value at -1. */
@@ -72,13 +82,15 @@ static void prepare_key(lua_State *L, mqlua_doc *doc)
 {
     const char *key = lua_tostring(L, -2);
     const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, key);
-    mqlua_path root = mqlua_doc_root_path(doc);
-    if (hook && hook->apply)
+    mqlua_path root = mqlua_doc_root_path(doc, &doc->merge.made), path = MQLUA_PATH_KEY(&root, key);
+    if (hook && hook->apply) {
+        count_hooked(L, &path);
         doc->applied |= 1u << (hook - doc->hooks->keys);
-    else if (mqlua_doc_is_deleted(L, -1))
+    } else if (mqlua_doc_is_deleted(L, -1)) {
         mqlua_merge_remove(L, &doc->merge, doc->root, key);
-    else
-        mqlua_merge_member(L, &doc->merge, doc->root, key, lua_gettop(L), &MQLUA_PATH_KEY(&root, key));
+    } else {
+        mqlua_merge_member(L, &doc->merge, doc->root, key, lua_gettop(L), &path);
+    }
 }
 
 /* Puts the values for the hooks where apply finds them without making a string. */

@@ -6,6 +6,7 @@
 #include "json/value.h"
 #include "vm/vm.h"
 
+#include <string.h>
 #include <lauxlib.h>
 
 /* ---- tree to Lua ---- */
@@ -96,6 +97,7 @@ static void copy_object(lua_State *L, int index, const mqlua_path *path, size_t 
 static void copy(lua_State *L, int index, const mqlua_path *path, bool any_number)
 {
     mqlua_scalar scalar;
+    mqlua_path_count(L, path, 0); /* texts stay the ones they are */
     if (any_number && lua_type(L, index) == LUA_TNUMBER) {
         lua_pushvalue(L, index);
     } else if (!mqlua_value_scalar(L, index, path, &scalar)) {
@@ -192,8 +194,9 @@ static void build_object(lua_State *L, const mqlua_tree *tree, int index, const 
 static void build(lua_State *L, const mqlua_tree *tree, int index, const mqlua_path *path, const place *at)
 {
     mqlua_scalar scalar;
-    if (mqlua_value_scalar(L, index, path, &scalar)) {
-        mqlua_vm_charge(L, scalar.size / 32);
+    bool is_scalar = mqlua_value_scalar(L, index, path, &scalar);
+    mqlua_path_count(L, path, scalar.size + (path->key ? strlen(path->key) : 0));
+    if (is_scalar) {
         void *node = new_scalar(tree, &scalar);
         if (!node && scalar.beyond)
             mqlua_path_raise(L, path, "integers beyond 2^63 are not known to %s", tree->library);

@@ -104,7 +104,7 @@ static void push_node(lua_State *L, mqlua_doc *doc, int key, void *node)
         mqlua_value_push_scalar(L, &scalar);
         return;
     }
-    mqlua_path root = mqlua_doc_root_path(doc), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
+    mqlua_path root = mqlua_doc_root_path(doc, NULL), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
     mqlua_value_push(L, doc->merge.tree, node, &path);
     mqlua_merge_push_added(L, &doc->merge, node, &path);
     lua_pushvalue(L, -1);
@@ -229,7 +229,8 @@ static bool is_step(lua_State *L, const mqlua_doc *doc, const char *key, int val
 /* Stages the value at index value (nil: deletion) for the member whose name is at index key. */
 static void assign(lua_State *L, mqlua_doc *doc, int key, int value)
 {
-    mqlua_path root = mqlua_doc_root_path(doc), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
+    mqlua_amount amount = {0, 0};
+    mqlua_path root = mqlua_doc_root_path(doc, &amount), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
     const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, path.key);
     if ((hook && hook->apply) || !is_step(L, doc, path.key, value)) {
         stage_in_cache(L, doc, key, value, hook && hook->apply, &path);
@@ -243,7 +244,7 @@ static int l_newindex(lua_State *L)
 {
     lua_settop(L, 3);
     mqlua_doc *doc = mqlua_doc_check(L);
-    mqlua_path root = mqlua_doc_root_path(doc);
+    mqlua_path root = mqlua_doc_root_path(doc, NULL);
     if (lua_type(L, 2) != LUA_TSTRING)
         mqlua_path_raise(L, &root, "keys must be strings, not %s", luaL_typename(L, 2));
     const char *key = mqlua_value_key(L, 2, &root);

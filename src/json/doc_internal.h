@@ -41,7 +41,8 @@ bool mqlua_doc_is_deleted(lua_State *L, int index);
 /* The hook of that name, or NULL. */
 const mqlua_doc_key *mqlua_doc_find_hook(const mqlua_doc *doc, const char *key);
 
-mqlua_path mqlua_doc_root_path(const mqlua_doc *doc);
+/* amount: where the values that are made are counted; NULL: nowhere. */
+mqlua_path mqlua_doc_root_path(const mqlua_doc *doc, mqlua_amount *amount);
 
 /* Pushes the cache of a document that is cached. Needs a place on the stack, no memory, and never raises. */
 void mqlua_doc_push_cache(lua_State *L, const mqlua_doc *doc);

@@ -232,7 +232,9 @@ static void add_object(output *out, int index, const mqlua_path *path, size_t co
 static void add_value(output *out, int index, const mqlua_path *path)
 {
     mqlua_scalar scalar;
-    if (mqlua_value_scalar(out->L, index, path, &scalar)) {
+    bool is_scalar = mqlua_value_scalar(out->L, index, path, &scalar);
+    mqlua_path_count(out->L, path, scalar.size + (path->key ? strlen(path->key) : 0));
+    if (is_scalar) {
         add_scalar(out, &scalar, path);
         return;
     }
@@ -269,13 +271,14 @@ int mqlua_encode_l_encode(lua_State *L)
     luaL_checkany(L, 1);
     lua_settop(L, 2);
     output out = {.L = L, .slot = 3};
+    mqlua_amount amount = {0, 0};
     if (!lua_isnil(L, 2)) {
         check_options(L);
         out.pretty = option(L, "pretty");
         out.sort = option(L, "sort_keys");
     }
     lua_pushnil(L);
-    add_value(&out, 1, &(mqlua_path){NULL, "value", 0, NULL, 0});
+    add_value(&out, 1, &(mqlua_path){NULL, "value", 0, NULL, 0, &amount});
     lua_pushlstring(L, out.data, out.used);
     return 1;
 }

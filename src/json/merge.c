@@ -153,6 +153,7 @@ static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, con
     }
     mqlua_path here = *path;
     size_t count, first = merge->count;
+    mqlua_amount before = merge->made;
     enum mqlua_tree_type type = mqlua_value_table(L, index, &here, &count);
     bool fixed = type == MQLUA_TREE_ARRAY && !merge->tree->array_cut;
     if (type != old.type || (fixed && count != merge->tree->array_size(merge->tree, node)))
@@ -163,6 +164,7 @@ static void compare(lua_State *L, mqlua_merge *merge, int index, void *node, con
         compare_object(L, merge, index, node, count, &here);
     if (type == MQLUA_TREE_OBJECT && type == old.type && is_slow(merge, first, node)) {
         mqlua_merge_forget(merge, first);
+        merge->made = before;
         replace(L, merge, at, index, path);
     }
 }

@@ -38,6 +38,7 @@ typedef struct mqlua_merge {
     const mqlua_tree *tree; /* set by the user */
     mqlua_merge_step *more; /* instead of few, when there are more than that */
     size_t count, room;     /* room: of more */
+    mqlua_amount made;      /* of comparisons; what is staged is little (mqlua_merge_takes) */
     void *draft;            /* a value that is being made: its owner when making it raises */
     mqlua_merge_step few[MQLUA_MERGE_FEW];
 } mqlua_merge;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "json/path.h"
+#include "vm/vm.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -64,4 +65,24 @@ int mqlua_path_raise(lua_State *L, const mqlua_path *path, const char *format, .
     lua_concat(L, 4);
     lua_error(L);
     __builtin_unreachable();
+}
+
+void mqlua_path_count(lua_State *L, const mqlua_path *path, size_t bytes)
+{
+    const mqlua_vm_limits *limits = mqlua_vm_limits_of(mqlua_vm_of(L));
+    mqlua_amount *amount = path->amount;
+    mqlua_vm_charge(L, 1 + bytes / 32);
+    if (!amount)
+        return;
+    if (limits->values && ++amount->values > (size_t)limits->values)
+        mqlua_path_raise(L, path,
+                         "more than %d values at once (json.values in the settings); a table counts as often "
+                         "as it is met",
+                         limits->values);
+    amount->bytes += bytes;
+    if (limits->bytes && amount->bytes > limits->bytes)
+        mqlua_path_raise(L, path,
+                         "more than %d KB of text at once (json.bytes in the settings); a text counts as "
+                         "often as it is met",
+                         (int)(limits->bytes / 1024));
 }

@@ -141,6 +141,7 @@ static void forget_all(mqlua_merge *merge)
     mqlua_merge_drop_draft(merge);
     free(merge->more);
     merge->more = NULL;
+    merge->made = (mqlua_amount){0, 0};
 }
 
 void mqlua_merge_apply(mqlua_merge *merge)

@@ -158,7 +158,7 @@ int mqlua_text_l_decode(lua_State *L)
         lua_pushfstring(L, "line %d, column %d: %s", error.line, error.column, error.text);
         return 2;
     }
-    push_value(L, *owner, &(mqlua_path){NULL, "text", 0, NULL, 0});
+    push_value(L, *owner, &(mqlua_path){NULL, "text", 0, NULL, 0, NULL});
     json_decref(*owner); /* now, and not when it is collected: its memory is not counted */
     *owner = NULL;
     return 1;

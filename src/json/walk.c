@@ -106,9 +106,9 @@ static void copy_value(lua_State *L, const mqlua_path *path)
 }
 
 /* Pushes a copy of the value of the key at index. */
-static void push_copy(lua_State *L, mqlua_doc *doc, int key)
+static void push_copy(lua_State *L, mqlua_doc *doc, int key, mqlua_amount *amount)
 {
-    mqlua_path root = mqlua_doc_root_path(doc), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
+    mqlua_path root = mqlua_doc_root_path(doc, amount), path = MQLUA_PATH_KEY(&root, lua_tostring(L, key));
     const mqlua_doc_key *hook = mqlua_doc_find_hook(doc, path.key);
     mqlua_merge_step *step = mqlua_merge_find(&doc->merge, doc->root, path.key);
     void *node;
@@ -135,11 +135,12 @@ int mqlua_doc_l_totable(lua_State *L)
 {
     lua_settop(L, 1);
     mqlua_doc *doc = mqlua_doc_check(L);
+    mqlua_amount amount = {0, 0};
     int count = push_keys(L, doc);
     lua_createtable(L, 0, count);
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, 2, i);
-        push_copy(L, doc, lua_gettop(L));
+        push_copy(L, doc, lua_gettop(L), &amount);
         lua_rawset(L, 3);
     }
     return 1;

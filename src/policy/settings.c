@@ -53,6 +53,11 @@ static const key host_keys[] = {
 static const key shared_keys[] = {
     {"memory", MEMORY, AT(shared_memory), "\"256MB\"", 1 << 20, 1LL << 36, NULL, NULL}, {0}};
 
+static const key json_keys[] = {
+    {"values", COUNT, AT(limits.values), "200000", 0, 1000000000, NULL, NULL},
+    {"bytes", MEMORY, AT(limits.bytes), "\"64MB\"", 1 << 20, 1LL << 36, NULL, NULL},
+    {0}};
+
 static const key reload_keys[] = {
     {"watch", TRUTH, AT(reload.watch), "true", 0, 0, NULL, NULL},
     {"quiet", SECONDS, AT(reload.quiet), "0.3", 0, 60, NULL, NULL},
@@ -69,6 +74,7 @@ static const key top_keys[] = {
     {"memory", MEMORY, AT(limits.memory), "\"64MB\"", 1 << 20, 1LL << 36, NULL, NULL},
     {"budget", SECONDS, AT(limits.budget), "0.1", 0, 60, NULL, NULL},
     {"deadline", GROUP, 0, NULL, 0, 0, NULL, deadline_keys},
+    {"json", GROUP, 0, NULL, 0, 0, NULL, json_keys},
     {"hold", SECONDS, AT(hold), "10", 0, 600, NULL, NULL},
     {"jit", TRUTH, AT(limits.jit), "false", 0, 0, NULL, NULL},
     {"allow", ALLOW, AT(limits.allow), "[]", 0, 0, allowed, NULL},

@@ -15,7 +15,7 @@ typedef struct mqlua_settings {
     char *policy; /* entry file */
     char *state_dir;
     bool start_without_policy;
-    mqlua_vm_limits limits; /* memory, run-time budget, jit, allow */
+    mqlua_vm_limits limits; /* memory, run-time budget, json.*, jit, allow */
     double deadline_in;     /* seconds from the entry of an incoming event */
     double deadline_out;
     size_t shared_memory; /* bytes that all shared dictionaries may have together */

@@ -383,13 +383,19 @@ int mqlua_vm_setup(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
     return mqlua_vm_store(vm, run_protected, &(protected_call){function, ud}, error);
 }
 
+int mqlua_vm_finish(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
+{
+    vm->reserve = RESERVE;
+    int status = call_protected(vm, function, ud, error);
+    vm->reserve = 0;
+    return status;
+}
+
 int mqlua_vm_store(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
 {
     double budget = vm->limits.budget;
     vm->limits.budget = 0;
-    vm->reserve = RESERVE;
-    int status = call_protected(vm, function, ud, error);
-    vm->reserve = 0;
+    int status = mqlua_vm_finish(vm, function, ud, error);
     vm->limits.budget = budget;
     return status;
 }
@@ -460,6 +466,11 @@ void mqlua_vm_free(mqlua_vm *vm)
 lua_State *mqlua_vm_state(mqlua_vm *vm)
 {
     return vm->L;
+}
+
+const mqlua_vm_limits *mqlua_vm_limits_of(const mqlua_vm *vm)
+{
+    return &vm->limits;
 }
 
 void mqlua_vm_set_owner(mqlua_vm *vm, void *owner)

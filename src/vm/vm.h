@@ -34,6 +34,8 @@ enum {
 typedef struct mqlua_vm_limits {
     size_t memory;  /* bytes; 0: no limit */
     double budget;  /* seconds of run time between waits; 0: no limit */
+    int values;     /* that C makes at once of one value of a script; 0: no limit */
+    size_t bytes;   /* of the texts in them; 0: no limit */
     bool jit;       /* the JIT compiler is on */
     unsigned allow; /* MQLUA_ALLOW_* */
 } mqlua_vm_limits;
@@ -53,6 +55,9 @@ mqlua_vm *mqlua_vm_of(lua_State *L);
 /* The main state of the vm. Anything that may raise must run through mqlua_vm_call. */
 lua_State *mqlua_vm_state(mqlua_vm *vm);
 
+/* Borrowed; the budget may be that of loading. */
+const mqlua_vm_limits *mqlua_vm_limits_of(const mqlua_vm *vm);
+
 /* One pointer for whoever uses the vm; borrowed. */
 void mqlua_vm_set_owner(mqlua_vm *vm, void *owner);
 void *mqlua_vm_owner(mqlua_vm *vm);
@@ -70,6 +75,9 @@ int mqlua_vm_setup(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
 /* As mqlua_vm_setup, for what is done at every message: an error has no traceback, which would only name C
  * functions. */
 int mqlua_vm_store(mqlua_vm *vm, lua_CFunction function, void *ud, char **error);
+
+/* As mqlua_vm_store, with a run-time budget of its own: for what is as large as a script made it. */
+int mqlua_vm_finish(mqlua_vm *vm, lua_CFunction function, void *ud, char **error);
 
 /* Counts work that C does for a script (steps: roughly one per byte or element looked at) against the
  * run-time budget. Raises when it is spent. To be called from inside Lua only. */
