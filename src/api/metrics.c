@@ -132,14 +132,25 @@ static int l_observe(lua_State *L)
     return 0;
 }
 
+static int l_release(lua_State *L)
+{
+    handle *self = lua_touserdata(L, 1);
+    if (self->metric)
+        mqlua_metric_release(self->metric);
+    self->metric = NULL;
+    return 0;
+}
+
+static const luaL_Reg meta[] = {{"__gc", l_release}, {NULL, NULL}};
 static const luaL_Reg counter_methods[] = {{"inc", l_counter_inc}, {"add", l_counter_add}, {NULL, NULL}};
 static const luaL_Reg gauge_methods[] = {
     {"inc", l_gauge_inc}, {"add", l_gauge_add}, {"set", l_gauge_set}, {NULL, NULL}};
 static const luaL_Reg histogram_methods[] = {{"observe", l_observe}, {NULL, NULL}};
 
-static const mqlua_type types[3] = {[MQLUA_COUNTER] = {.name = "counter", .methods = counter_methods},
-                                    [MQLUA_GAUGE] = {.name = "gauge", .methods = gauge_methods},
-                                    [MQLUA_HISTOGRAM] = {.name = "histogram", .methods = histogram_methods}};
+static const mqlua_type types[3] = {
+    [MQLUA_COUNTER] = {.name = "counter", .methods = counter_methods, .meta = meta},
+    [MQLUA_GAUGE] = {.name = "gauge", .methods = gauge_methods, .meta = meta},
+    [MQLUA_HISTOGRAM] = {.name = "histogram", .methods = histogram_methods, .meta = meta}};
 
 static const char *const functions[3] = {"mq.counter", "mq.gauge", "mq.histogram"};
 
@@ -154,7 +165,10 @@ static void read_labels(lua_State *L, int index, mqlua_metric_spec *spec, const 
         lua_rawgeti(L, index, (int)i + 1);
         if (lua_type(L, -1) != LUA_TSTRING)
             luaL_error(L, "%s: labels must be a list of names", function);
-        spec->labels[i] = lua_tostring(L, -1); /* the list keeps it */
+        size_t size;
+        spec->labels[i] = lua_tolstring(L, -1, &size); /* the list keeps it */
+        if (strlen(spec->labels[i]) != size)
+            luaL_error(L, "%s: a label with a NUL byte", function);
         lua_pop(L, 1);
     }
 }
@@ -206,8 +220,11 @@ static void read_options(lua_State *L, mqlua_metric_spec *spec, const char *func
 
 static int make(lua_State *L, mqlua_metric_kind kind)
 {
-    mqlua_metric_spec spec = {.kind = kind, .name = luaL_checkstring(L, 1)};
+    size_t size;
+    mqlua_metric_spec spec = {.kind = kind, .name = luaL_checklstring(L, 1, &size)};
     mqlua_metrics *metrics = mqlua_env_of(L)->metrics;
+    luaL_argcheck(L, strlen(spec.name) == size, 1, "a name with a NUL byte");
+    spec.generation = mqlua_env_of(L)->generation;
     if (!metrics)
         return luaL_error(L, "%s: there are no metrics here", functions[kind]);
     lua_settop(L, 2);
@@ -240,23 +257,31 @@ static int l_histogram(lua_State *L)
     return make(L, MQLUA_HISTOGRAM);
 }
 
+typedef struct exposition {
+    char *bytes;
+    size_t size;
+} exposition;
+
 static int push_text(lua_State *L)
 {
-    lua_pushstring(L, lua_touserdata(L, 1));
+    const exposition *all = lua_touserdata(L, 1);
+    lua_pushlstring(L, all->bytes, all->size);
     return 1;
 }
 
 static int l_metrics(lua_State *L)
 {
     mqlua_metrics *metrics = mqlua_env_of(L)->metrics;
-    char *text = metrics ? mqlua_metrics_text(metrics) : NULL;
-    if (!text)
+    exposition all = {0};
+    all.bytes = metrics ? mqlua_metrics_text(metrics, &all.size) : NULL;
+    if (!all.bytes)
         return luaL_error(L, "mq.metrics: %s", metrics ? "not enough memory" : "there are no metrics here");
     /* Pushing may raise, and text must not be lost then. */
     lua_pushcfunction(L, push_text);
-    lua_pushlightuserdata(L, text);
+    lua_pushlightuserdata(L, &all);
     int status = lua_pcall(L, 1, 1, 0);
-    free(text);
+    free(all.bytes);
+    mqlua_vm_charge(L, all.size); /* raises when that was too much: the text is garbage then */
     return status ? lua_error(L) : 1;
 }
 

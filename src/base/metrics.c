@@ -182,13 +182,46 @@ static mqlua_metric *find_metric(mqlua_metrics *metrics, const char *name)
     return metric;
 }
 
+/* Those of earlier generations. With the lock held. */
+static void forget_unused(mqlua_metrics *metrics, uint64_t generation)
+{
+    mqlua_metric **link = &metrics->first;
+    metrics->last = NULL;
+    while (*link) {
+        mqlua_metric *metric = *link;
+        if (metric->spec.generation == generation || atomic_load(&metric->users)) {
+            metrics->last = metric;
+            link = &metric->next;
+            continue;
+        }
+        *link = metric->next;
+        metrics->count--;
+        free_metric(metric);
+    }
+}
+
+static size_t count_of_generation(const mqlua_metrics *metrics, uint64_t generation)
+{
+    size_t count = 0;
+    for (const mqlua_metric *metric = metrics->first; metric; metric = metric->next)
+        count += metric->spec.generation == generation;
+    return count;
+}
+
 /* With the lock held. */
 static mqlua_metric *get_locked(mqlua_metrics *metrics, const mqlua_metric_spec *spec, char **error)
 {
     mqlua_metric *metric = find_metric(metrics, spec->name);
-    if (metric)
-        return agrees(&metric->spec, spec, error) ? metric : NULL;
-    if (metrics->count == MQLUA_METRICS) {
+    if (metric && !agrees(&metric->spec, spec, error))
+        return NULL;
+    if (metric) {
+        metric->spec.generation = spec->generation;
+        return metric;
+    }
+    if (metrics->count >= MQLUA_METRICS)
+        forget_unused(metrics, spec->generation);
+    if (metrics->count >= MQLUA_METRICS_ALL ||
+        count_of_generation(metrics, spec->generation) >= MQLUA_METRICS) {
         mqlua_error_set(error, "%s: more than %d metrics", spec->name, MQLUA_METRICS);
         return NULL;
     }
@@ -225,8 +258,15 @@ mqlua_metric *mqlua_metric_get(mqlua_metrics *metrics, const mqlua_metric_spec *
         return NULL;
     pthread_mutex_lock(&metrics->lock);
     mqlua_metric *metric = get_locked(metrics, &spec, error);
+    if (metric)
+        atomic_fetch_add(&metric->users, 1);
     pthread_mutex_unlock(&metrics->lock);
     return metric;
+}
+
+void mqlua_metric_release(mqlua_metric *metric)
+{
+    atomic_fetch_sub(&metric->users, 1);
 }
 
 const mqlua_metric_spec *mqlua_metric_spec_of(const mqlua_metric *metric)

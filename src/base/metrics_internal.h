@@ -24,6 +24,7 @@ struct mqlua_metric {
     mqlua_metric_spec spec; /* texts are ours */
     mqlua_metric *next;
     const mqlua_metrics *metrics; /* that it belongs to */
+    atomic_size_t users;
     _Atomic(mqlua_series *) *places;
     size_t mask;
     _Atomic(mqlua_series *) first; /* in the order of their making */
@@ -36,7 +37,7 @@ struct mqlua_metric {
 };
 
 struct mqlua_metrics {
-    pthread_mutex_t lock; /* guards the list of metrics, which only grows */
+    pthread_mutex_t lock; /* guards the list of metrics */
     mqlua_metric *first, *last;
     size_t count;
     mqlua_metrics_warner warn; /* NULL: nobody wants to know */

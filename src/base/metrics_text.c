@@ -36,7 +36,8 @@ static size_t utf8(const unsigned char *text, size_t size)
 static void put_escaped(FILE *out, const char *text, size_t size, bool quote)
 {
     for (size_t i = 0; i < size;) {
-        size_t step = utf8((const unsigned char *)text + i, size - i);
+        size_t step =
+            text[i] ? utf8((const unsigned char *)text + i, size - i) : 0; /* a NUL would end the text */
         if (text[i] == '\\' || (quote && text[i] == '"'))
             fprintf(out, "\\%c", text[i]);
         else if (text[i] == '\n')
@@ -124,22 +125,29 @@ static void put_series(FILE *out, const mqlua_series *series)
     put_line(out, series, "_count", (double)count);
 }
 
-/* Calls visit for every series, in order. The list of metrics is only ever added to, so the lock is not kept.
+static bool is_full(FILE *out)
+{
+    return ftello(out) > MQLUA_METRICS_TEXT;
+}
+
+/* Calls visit for every series, in order, until the text is long enough: the lock is kept for a moment only.
  */
 static void each(mqlua_metrics *metrics, void (*begin)(FILE *, const mqlua_metric *),
                  void (*visit)(FILE *, const mqlua_series *), FILE *out)
 {
     pthread_mutex_lock(&metrics->lock);
-    mqlua_metric *metric = metrics->first, *last = metrics->last;
-    pthread_mutex_unlock(&metrics->lock);
-    for (; metric; metric = metric == last ? NULL : metric->next) {
+    for (mqlua_metric *metric = metrics->first; metric && !is_full(out); metric = metric->next) {
         begin(out, metric);
         mqlua_series *series = atomic_load_explicit(&metric->first, memory_order_acquire);
-        for (; series; series = atomic_load_explicit(&series->next_in_order, memory_order_acquire))
+        for (; series && !is_full(out);
+             series = atomic_load_explicit(&series->next_in_order, memory_order_acquire))
             visit(out, series);
         if (atomic_load_explicit(&metric->overflowed, memory_order_relaxed))
             visit(out, metric->overflow);
     }
+    if (is_full(out))
+        fprintf(out, "# more than %d bytes: the rest is left out\n", MQLUA_METRICS_TEXT);
+    pthread_mutex_unlock(&metrics->lock);
 }
 
 static void put_header(FILE *out, const mqlua_metric *metric)
@@ -154,11 +162,10 @@ static void put_header(FILE *out, const mqlua_metric *metric)
 }
 
 static char *text_of(mqlua_metrics *metrics, void (*begin)(FILE *, const mqlua_metric *),
-                     void (*visit)(FILE *, const mqlua_series *))
+                     void (*visit)(FILE *, const mqlua_series *), size_t *size)
 {
     char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    FILE *out = open_memstream(&text, size);
     if (!out)
         return NULL;
     each(metrics, begin, visit, out);
@@ -170,9 +177,10 @@ static char *text_of(mqlua_metrics *metrics, void (*begin)(FILE *, const mqlua_m
     return text;
 }
 
-char *mqlua_metrics_text(mqlua_metrics *metrics)
+char *mqlua_metrics_text(mqlua_metrics *metrics, size_t *size)
 {
-    return text_of(metrics, put_header, put_series);
+    size_t none;
+    return text_of(metrics, put_header, put_series, size ? size : &none);
 }
 
 static void no_header(FILE *out, const mqlua_metric *metric) {}
@@ -192,5 +200,6 @@ static void put_short(FILE *out, const mqlua_series *series)
 
 char *mqlua_metrics_short(mqlua_metrics *metrics)
 {
-    return text_of(metrics, no_header, put_short);
+    size_t size;
+    return text_of(metrics, no_header, put_short, &size);
 }

@@ -37,7 +37,7 @@ static mqlua_series *series(mqlua_metric *metric, const char *value)
 
 static void reads(mqlua_metrics *metrics, const char *expected)
 {
-    char *text = mqlua_metrics_text(metrics);
+    char *text = mqlua_metrics_text(metrics, NULL);
     assert_non_null(text);
     assert_string_equal(text, expected);
     free(text);
@@ -160,6 +160,56 @@ static void bounds(void **state)
     mqlua_metrics_free(metrics);
 }
 
+/* What one generation used up is there for the next ones, while it is in use and afterwards. */
+static void names_of_generations(void **state)
+{
+    mqlua_metrics *metrics = mqlua_metrics_new(NULL, NULL, NULL);
+    mqlua_series *ours = series(get(metrics, (mqlua_metric_spec){.kind = MQLUA_COUNTER, .name = "ours"}), "");
+    mqlua_series_add(ours, 1);
+    for (uint64_t generation = 1; generation < 40; generation++) {
+        static mqlua_metric *last[MQLUA_METRICS], *made[MQLUA_METRICS];
+        memcpy(last, made, sizeof last);
+        for (int i = 0; i < MQLUA_METRICS; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "m%d_%d", (int)generation, i);
+            made[i] = get(metrics,
+                          (mqlua_metric_spec){
+                              .kind = MQLUA_GAUGE, .name = name, .max_series = 1, .generation = generation});
+        }
+        refuses(metrics, (mqlua_metric_spec){.name = "one_more", .generation = generation},
+                "one_more: more than 1000 metrics");
+        for (int i = 0; i < MQLUA_METRICS && last[i]; i++)
+            mqlua_metric_release(last[i]);
+    }
+    char *all = mqlua_metrics_text(metrics, NULL);
+    assert_non_null(strstr(all, "\nours 1\n"));
+    assert_non_null(strstr(all, "m39_7 "));
+    assert_null(strstr(all, "m30_7 "));
+    free(all);
+    mqlua_metrics_free(metrics);
+}
+
+static void text_is_bounded(void **state)
+{
+    mqlua_metrics *metrics = mqlua_metrics_new(NULL, NULL, NULL);
+    mqlua_metric *metric =
+        get(metrics,
+            (mqlua_metric_spec){
+                .kind = MQLUA_COUNTER, .name = "c", .labels = {"l"}, .nlabels = 1, .max_series = 100000});
+    for (int i = 0; i < 100000; i++) {
+        char value[64];
+        snprintf(value, sizeof value, "%050d", i);
+        mqlua_series_add(series(metric, value), 1);
+    }
+    size_t size;
+    char *all = mqlua_metrics_text(metrics, &size);
+    assert_in_range(size, MQLUA_METRICS_TEXT, MQLUA_METRICS_TEXT + 1000);
+    assert_int_equal(strlen(all), size);
+    assert_non_null(strstr(all, "\n# more than 4194304 bytes: the rest is left out\n"));
+    free(all);
+    mqlua_metrics_free(metrics);
+}
+
 enum { THREADS = 4, ROUNDS = 20000, VALUES = 50 };
 
 static void *adder(void *arg)
@@ -174,7 +224,7 @@ static void *adder(void *arg)
         mqlua_series_add(series(counter, value), 1);
         mqlua_series_observe(mqlua_metric_series(histogram, NULL, NULL), i % 3);
         if (i % 5000 == 0)
-            free(mqlua_metrics_text(metrics));
+            free(mqlua_metrics_text(metrics, NULL));
     }
     return NULL;
 }
@@ -194,7 +244,7 @@ static void many_threads(void **state)
         snprintf(value, sizeof value, "%d", i);
         assert_true(mqlua_series_value(series(counter, value)) == THREADS * ROUNDS / VALUES);
     }
-    char *all = mqlua_metrics_text(metrics), expected[40];
+    char *all = mqlua_metrics_text(metrics, NULL), expected[40];
     snprintf(expected, sizeof expected, "\nh_count %d\n", THREADS * ROUNDS);
     assert_non_null(strstr(all, expected));
     free(all);
@@ -211,11 +261,13 @@ static void in_lua(void **state)
         "local c = mq.counter('c', {labels = {'domain', 'ok'}, max_series = 10, help = 'x'})\n"
         "c:inc('a.example', true)\n c:add(2, 'a.example', true)\n c:inc{domain = 'a.example', ok = 'true'}\n"
         "c:inc(nil, 5)\n c:inc{}\n"
+        "local z = mq.counter('z', {labels = {'l'}}) z:inc('a\\0b')\n"
         "mq.gauge('g'):set(5) mq.gauge('g'):add(-2) mq.gauge('g'):inc()\n"
         "mq.histogram('h', {buckets = {1, 10}}):observe(3)\n"
         "return mq.metrics()",
         "# HELP c x\n# TYPE c counter\nc{domain=\"a.example\",ok=\"true\"} 4\nc{domain=\"\",ok=\"5\"} 1\n"
         "c{domain=\"\",ok=\"\"} 1\n"
+        "# TYPE z counter\nz{l=\"a?b\"} 1\n"
         "# TYPE g gauge\ng 4\n# TYPE h histogram\nh_bucket{le=\"1\"} 0\nh_bucket{le=\"10\"} 1\n"
         "h_bucket{le=\"+Inf\"} 1\nh_sum 3\nh_count 1\n");
     script_raises(vm, "mq.counter('c'):inc()",
@@ -249,8 +301,13 @@ static void in_lua(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text),         cmocka_unit_test(conflicts), cmocka_unit_test(bounds),
-        cmocka_unit_test(many_threads), cmocka_unit_test(in_lua),
+        cmocka_unit_test(text),
+        cmocka_unit_test(conflicts),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(many_threads),
+        cmocka_unit_test(in_lua),
+        cmocka_unit_test(names_of_generations),
+        cmocka_unit_test(text_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
