@@ -114,6 +114,18 @@ typedef struct failure {
     char *text;
 } failure;
 
+/* What an error object says of itself; it runs a script, so inside the limits. */
+static int call_tostring(lua_State *L)
+{
+    failure *f = lua_touserdata(L, 1);
+    lua_State *co = f->task->co;
+    lua_pushvalue(co, -1);
+    lua_xmove(co, L, 1);
+    if (luaL_callmeta(L, -1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
+        f->text = strdup(lua_tostring(L, -1));
+    return 0;
+}
+
 static int describe_failure(lua_State *L)
 {
     failure *f = lua_touserdata(L, 1);
@@ -123,10 +135,11 @@ static int describe_failure(lua_State *L)
         lua_pushstring(L, f->message);
         lua_xmove(L, co, 1);
     }
-    const char *message = lua_tostring(co, -1);
+    const char *message = f->text ? f->text : lua_tostring(co, -1);
     if (!message)
         message = lua_pushfstring(L, "(error object is a %s value)", lua_typename(co, lua_type(co, -1)));
     luaL_traceback(L, co, message, 0);
+    free(f->text);
     f->text = strdup(lua_tostring(L, -1));
     return 0;
 }
@@ -215,6 +228,8 @@ static void end_failed(mqlua_task *task, int status, bool expired)
         mqlua_vm_spent_text(task->vm, spent);
         f.message = spent;
     }
+    if (!f.message && lua_gettop(task->co) && lua_istable(task->co, -1))
+        mqlua_vm_call(task->vm, call_tostring, &f, NULL);
     mqlua_vm_setup(task->vm, describe_failure, &f, NULL);
     const char *text = f.text ? f.text : f.message ? f.message : "not enough memory";
     mqlua_end end = {.outcome = MQLUA_FAILED, .error = text, .co = task->co};

@@ -280,3 +280,15 @@ def test_initialize_that_fails_is_logged():
     with Host(policy='mq.on("initialize", function() error("no") end)\n') as host:
         assert host.send() == {}
     assert "initialize failed: policy.lua:1: no" in host.stderr
+
+
+@pytest.mark.parametrize("pause", ["", "mq.sleep(0.001) "])
+def test_error_objects_say_what_they_are(pause):
+    policy = 'local object = setmetatable({}, {__tostring = function() return "the object itself" end})\n' \
+             'local endless = setmetatable({}, {__tostring = function() while true do end end})\n' \
+             'mq.on("smtp_in_mailfrom", function() %serror(object) end)\n' \
+             'mq.on("smtp_in_rcptto", function() %serror(endless) end)\n' % (pause, pause)
+    with Host(policy=policy) as host:
+        assert host.send() == {}
+        host.wait_stderr("of smtp_in_mailfrom failed: the object itself")
+        host.wait_stderr("of smtp_in_rcptto failed: .error object is a table value")
