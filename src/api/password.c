@@ -21,34 +21,6 @@ typedef struct verification {
     char password[];
 } verification;
 
-/* The number behind prefix ("$6$rounds="), or 0. */
-static unsigned long cost_after(const char *hash, const char *prefix)
-{
-    size_t size = strlen(prefix);
-    return strncmp(hash, prefix, size) == 0 ? strtoul(hash + size, NULL, 10) : 0;
-}
-
-/* Each of these takes minutes or gigabytes beyond its bound; a helper thread cannot be interrupted. */
-static bool is_expensive(const char *hash)
-{
-    static const char digits[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    if (cost_after(hash, "$5$rounds=") > 5000000 || cost_after(hash, "$6$rounds=") > 5000000)
-        return true;
-    if (strncmp(hash, "$2", 2) == 0 && hash[2] && hash[3] == '$' && strtoul(hash + 4, NULL, 10) > 16)
-        return true;
-    bool yescrypt = strncmp(hash, "$y$", 3) == 0 || strncmp(hash, "$gy$", 4) == 0;
-    const char *parameters = yescrypt ? strchr(hash + 1, '$') + 1 : NULL;
-    if (yescrypt && parameters[0] && parameters[1]) { /* flavour, then log2(N) - 1 */
-        const char *n = strchr(digits, parameters[1]);
-        return n && n - digits + 1 > 18;
-    }
-    if (strncmp(hash, "$7$", 3) == 0 && hash[3]) {
-        const char *n = strchr(digits, hash[3]);
-        return n && n - digits > 18;
-    }
-    return false;
-}
-
 /* Takes the same time wherever the texts differ. */
 static bool equal(const char *a, const char *b)
 {
@@ -63,10 +35,11 @@ static bool equal(const char *a, const char *b)
 
 mqlua_password_result mqlua_password_check(const char *password, size_t size, const char *hash)
 {
+    mqlua_password_result judged = mqlua_password_judge(hash);
+    if (judged != MQLUA_PASSWORD_RIGHT)
+        return judged;
     if (crypt_checksalt(hash) == CRYPT_SALT_INVALID)
         return MQLUA_PASSWORD_UNUSABLE;
-    if (is_expensive(hash))
-        return MQLUA_PASSWORD_EXPENSIVE;
     struct crypt_data *data = calloc(1, sizeof *data);
     if (!data)
         return MQLUA_PASSWORD_MEMORY;
@@ -166,6 +139,12 @@ static int l_verify(lua_State *L)
         return luaL_error(L, "mq.password.verify needs a running worker: call it in a handler");
     if (hash_size >= HASH_MAX || memchr(hash, 0, hash_size))
         return push_failure(L, MQLUA_PASSWORD_UNUSABLE);
+    mqlua_password_result judged = mqlua_password_judge(hash);
+    if (judged != MQLUA_PASSWORD_RIGHT)
+        return push_failure(L, judged);
+    if (size > CRYPT_MAX_PASSPHRASE_SIZE) /* crypt takes none of this size: it is wrong, and not copied */
+        size = CRYPT_MAX_PASSPHRASE_SIZE;
+    mqlua_vm_charge(L, 500);
     verification *v = calloc(1, sizeof *v + size + 1);
     if (!v)
         return push_failure(L, MQLUA_PASSWORD_MEMORY);

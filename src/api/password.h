@@ -12,6 +12,10 @@ typedef enum mqlua_password_result {
     MQLUA_PASSWORD_MEMORY,
 } mqlua_password_result;
 
+/* Does crypt know a hash of this form, and can it be computed in some seconds and 64 MB? RIGHT, UNUSABLE or
+ * EXPENSIVE. Any thread. */
+mqlua_password_result mqlua_password_judge(const char *hash);
+
 /* Computes the hash, which takes as long as it was made to take. Any thread but a worker's. password may hold
  * any bytes (one with a NUL is right for no hash); hash is NUL-terminated. Copies are wiped. */
 mqlua_password_result mqlua_password_check(const char *password, size_t size, const char *hash);

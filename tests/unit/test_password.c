@@ -35,7 +35,36 @@ static void hashes(void **state)
     char cut[sizeof sha256];
     strcpy(cut, sha256);
     cut[sizeof sha256 - 2] = 0;
-    assert_int_equal(check("Hello world!", cut), MQLUA_PASSWORD_WRONG);
+    assert_int_equal(check("Hello world!", cut), MQLUA_PASSWORD_UNUSABLE);
+}
+
+/* One hash of "secret" for each method that there is. */
+static void methods(void **state)
+{
+    static const char *const right[] = {
+        "$y$j9T$$kqN0Js9nF7eERE.51024UC4tcxd3UwTViEvi9nw9G41",
+        "$7$CU..../....abc$wAuEOYcLM7kO6uZQXQIbfiQLCU8Fy1YXPblM7CyxZH3",
+        "$sha1$1000$abc$3BouD4k4kpP9zZN7ajk83qnpfntH",
+        "$md5$abc$$d58Mv6cKJpt6jI/4bf.2r/",
+        "$md5,rounds=5$abc$$0QWNlDH6Yw8TvqkIYi4yc1",
+        "_J9..abcd/H6HLCcf7nw",
+        "abNANd1rDfiNc",
+        "$3$$878d8014606cda29677a44efa1353fc7",
+        "$1$abc$iCQ2D3nhptRYi27fDYv2s1",
+        "$2y$05$CCCCCCCCCCCCCCCCCCCCC.pIKrLVkBX9/OvQMSygY1pWEVn72t6na",
+        "$2x$05$CCCCCCCCCCCCCCCCCCCCC.pIKrLVkBX9/OvQMSygY1pWEVn72t6na",
+        "$5$abc$qsg6EHbUzHQzF1POlD7zUwBINSELQxypPaeDcZe6vH0",
+        "$6$rounds=1000$abc$MqEcPZUYRGGcOeq7PhMpfjfu/"
+        "F0HrVEI0OlZBijWvO8mSG77iNUDP5MqFceKpJTBc8iITVtNyLiNTRNCxv6oh0",
+    };
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        if (mqlua_password_judge(right[i]) != MQLUA_PASSWORD_RIGHT)
+            fail_msg("'%s'", right[i]);
+        mqlua_password_result result = check("secret", right[i]);
+        /* a crypt of the system without this method says so */
+        if (result != MQLUA_PASSWORD_RIGHT && result != MQLUA_PASSWORD_UNUSABLE)
+            fail_msg("'%s'", right[i]);
+    }
 }
 
 static void unusable(void **state)
@@ -47,10 +76,31 @@ static void unusable(void **state)
                                        "*0",
                                        "!$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
                                        "{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=",
-                                       "$unknown$x"};
-    static const char *const expensive[] = {
-        "$6$rounds=999999999$saltstring$x", "$5$rounds=5000001$saltstring$x",
-        "$2b$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "$y$jRT$75PF98FVKsbBOd8VvMTfg/$x"};
+                                       "$unknown$x",
+                                       "notahash",
+                                       "$6$saltstring$",
+                                       "$6$rounds=5000saltstring$x",
+                                       "$2b$1x$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+                                       "$2b$5$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+                                       "$sha1$-1$abc$3BouD4k4kpP9zZN7ajk83qnpfntH",
+                                       "$sha1$ 20000000000$abc$3BouD4k4kpP9zZN7ajk83qnpfntH",
+                                       "$md5,rounds=0x7fffffff$abc$$0QWNlDH6Yw8TvqkIYi4yc1",
+                                       "$y$k9T$$kqN0Js9nF7eERE.51024UC4tcxd3UwTViEvi9nw9G41",
+                                       "abNANd1rDfiNcabNANd1rDfiNc"};
+    static const char *const expensive[] = {"$6$rounds=999999999$saltstring$x",
+                                            "$5$rounds=5000001$saltstring$x",
+                                            "$2b$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+                                            "$y$jRT$75PF98FVKsbBOd8VvMTfg/$x",
+                                            "$sha1$2000000000$abc$3BouD4k4kpP9zZN7ajk83qnpfntH",
+                                            "$sha1$18446744073709551617$abc$3BouD4k4kpP9zZN7ajk83qnpfntH",
+                                            "$md5,rounds=2000000000$abc$$0QWNlDH6Yw8TvqkIYi4yc1",
+                                            "_zzzzabcd/H6HLCcf7nw",
+                                            "$7$CU....U....abc$wAuEOYcLM7kO6uZQXQIbfiQLCU8Fy1YXPblM7CyxZH3",
+                                            "$7$/zzzzz/....abc$wAuEOYcLM7kO6uZQXQIbfiQLCU8Fy1YXPblM7CyxZH3",
+                                            "$y$j9zzzzz$abcd$kqN0Js9nF7eERE.51024UC4tcxd3UwTViEvi9nw9G41",
+                                            "$y$j9TJ2$abcd$kqN0Js9nF7eERE.51024UC4tcxd3UwTViEvi9nw9G41",
+                                            "$6$rounds=1000001$saltstring$x",
+                                            "$2y$15$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (check("secret", none[i]) != MQLUA_PASSWORD_UNUSABLE)
             fail_msg("'%s'", none[i]);
@@ -122,6 +172,8 @@ static void in_lua(void **state)
           "code",
           "nil|the hash is none that crypt knows, or disabled|unusable");
     gives(vm, "return select(3, mq.password.verify('x', ('x'):rep(1000)))", "unusable");
+    gives(vm, "return select(3, mq.password.verify('x', 'notahash'))", "unusable");
+    gives(vm, "return tostring(mq.password.verify(('x'):rep(2e7), " HASH "))", "false");
     gives(vm, "return select(3, mq.password.verify('x', '$5$rounds=99999999$x$x'))", "expensive");
     gives(vm, "return tostring(pcall(mq.password.verify, 'Hello world!', " HASH "))", "true");
     script_raises(
@@ -168,10 +220,8 @@ static void given_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes),
-        cmocka_unit_test(unusable),
-        cmocka_unit_test(in_lua),
-        cmocka_unit_test(given_up),
+        cmocka_unit_test(hashes), cmocka_unit_test(methods),  cmocka_unit_test(unusable),
+        cmocka_unit_test(in_lua), cmocka_unit_test(given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
