@@ -49,6 +49,7 @@ static int l_contains(lua_State *L)
 static void add(lua_State *L, networks *self, int number, const char *text, size_t size)
 {
     char *error = NULL, where[40];
+    mqlua_vm_charge(L, 40 + (size > 64 ? 64 : size));
     if (mqlua_cidr_add(self->cidr, text, size, &error))
         return;
     snprintf(where, sizeof where, "mq.cidr: entry %d", number);
@@ -59,7 +60,10 @@ static void add(lua_State *L, networks *self, int number, const char *text, size
 static void add_text(lua_State *L, networks *self, const char *text, size_t size)
 {
     const char *end = text + size;
+    size_t seen = 0;
     for (int number = 1; text < end;) {
+        if (++seen % 4096 == 0)
+            mqlua_vm_charge(L, 4096);
         if (*text == '#') {
             const char *newline = memchr(text, '\n', (size_t)(end - text));
             text = newline ? newline : end;
@@ -74,6 +78,11 @@ static void add_text(lua_State *L, networks *self, const char *text, size_t size
     }
 }
 
+static void charge(void *ud, size_t count)
+{
+    mqlua_vm_charge(ud, count * 4);
+}
+
 static int l_cidr(lua_State *L)
 {
     bool list = lua_istable(L, 1);
@@ -81,17 +90,17 @@ static int l_cidr(lua_State *L)
     if (!list)
         luaL_checktype(L, 1, LUA_TSTRING);
     networks *self = mqlua_object_push(L, &type, sizeof *self, NULL);
-    self->cidr = mqlua_cidr_new();
+    void *ud;
+    lua_Alloc resize = lua_getallocf(L, &ud);
+    self->cidr = mqlua_cidr_new(resize, ud);
     if (!self->cidr)
         return luaL_error(L, "mq.cidr: not enough memory");
     if (!list) {
         const char *text = lua_tolstring(L, 1, &size);
-        mqlua_vm_charge(L, size);
         add_text(L, self, text, size);
     }
     int count = list ? (int)lua_objlen(L, 1) : 0;
     for (int i = 1; i <= count; i++) {
-        mqlua_vm_charge(L, 20);
         lua_rawgeti(L, 1, i);
         if (lua_type(L, -1) != LUA_TSTRING)
             return luaL_error(L, "mq.cidr: entry %d is a %s, not a text", i, luaL_typename(L, -1));
@@ -99,7 +108,7 @@ static int l_cidr(lua_State *L)
         add(L, self, i, text, size);
         lua_pop(L, 1);
     }
-    mqlua_cidr_finish(self->cidr);
+    mqlua_cidr_finish_steps(self->cidr, charge, L);
     return 1;
 }
 

@@ -9,6 +9,7 @@
 #include "api/raise.h"
 #include "base/lookup.h"
 #include "vm/object.h"
+#include "vm/stack.h"
 
 #include <string.h>
 
@@ -40,6 +41,7 @@ static const char *check_address(lua_State *L, size_t *size)
     if (mqlua_address_get(L, 2, &email, size))
         return email;
     if (lua_isuserdata(L, 2)) {
+        mqlua_stack_check(L); /* __index */
         lua_getfield(L, 2, "email");
         lua_replace(L, 2);
     }

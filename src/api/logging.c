@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/logging.h"
 #include "api/env.h"
+#include "vm/stack.h"
 
 #include <stdio.h>
 
@@ -32,6 +33,7 @@ static const char *format(lua_State *L, const char *name)
     luaL_checkstring(L, 1);
     if (lua_gettop(L) == 1)
         return lua_tostring(L, 1);
+    mqlua_stack_check(L);                  /* __tostring */
     lua_pushvalue(L, lua_upvalueindex(2)); /* string.format, as it was when the library opened */
     lua_insert(L, 1);
     if (lua_pcall(L, lua_gettop(L) - 1, 1, 0) != 0) {

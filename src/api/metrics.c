@@ -7,6 +7,7 @@
 #include "api/raise.h"
 #include "mq/log.h"
 #include "vm/object.h"
+#include "vm/stack.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ static void spread(lua_State *L, int index, const mqlua_metric_spec *spec)
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
         given++;
     luaL_checkstack(L, MQLUA_METRIC_LABELS, "labels");
+    mqlua_stack_check(L); /* __index */
     for (size_t i = 0; i < spec->nlabels; i++) {
         lua_getfield(L, index, spec->labels[i]);
         known += !lua_isnil(L, -1);

@@ -3,6 +3,7 @@
 #include "api/on.h"
 #include "api/verdict.h"
 #include "vm/refs.h"
+#include "vm/stack.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,7 @@ static mqlua_event check_event(lua_State *L, int index, bool with_reload)
 /* Raises for a key of the table at index that is not in names. */
 static void check_keys(lua_State *L, int index, const char *what, const char *const *names)
 {
+    mqlua_stack_check(L); /* __index, when the options are read */
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
         int i = 0;

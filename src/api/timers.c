@@ -5,6 +5,7 @@
 #include "api/tasks.h"
 #include "vm/object.h"
 #include "vm/refs.h"
+#include "vm/stack.h"
 
 typedef struct mqlua_clock {
     mqlua_object object;
@@ -84,6 +85,7 @@ static bool is_per_process(lua_State *L, int options)
     static const char *const scopes[] = {"worker", "process", NULL};
     if (!lua_istable(L, options))
         return false;
+    mqlua_stack_check(L); /* __index */
     lua_getfield(L, options, "scope");
     return luaL_checkoption(L, lua_gettop(L), "worker", scopes) == 1;
 }

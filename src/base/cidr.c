@@ -25,19 +25,40 @@ typedef struct family {
 
 struct mqlua_cidr {
     family v4, v6;
+    mqlua_cidr_resize *resize;
+    void *ud;
 };
 
-mqlua_cidr *mqlua_cidr_new(void)
+static void *resize_plain(void *ud, void *block, size_t size, size_t wanted)
 {
-    return calloc(1, sizeof(mqlua_cidr));
+    if (wanted)
+        return realloc(block, wanted);
+    free(block);
+    return NULL;
+}
+
+mqlua_cidr *mqlua_cidr_new(mqlua_cidr_resize *resize, void *ud)
+{
+    mqlua_cidr *cidr = calloc(1, sizeof *cidr);
+    if (cidr) {
+        cidr->resize = resize ? resize : resize_plain;
+        cidr->ud = ud;
+    }
+    return cidr;
+}
+
+static void free_family(mqlua_cidr *cidr, family *f)
+{
+    if (f->ranges)
+        cidr->resize(cidr->ud, f->ranges, f->room * sizeof *f->ranges, 0);
 }
 
 void mqlua_cidr_free(mqlua_cidr *cidr)
 {
     if (!cidr)
         return;
-    free(cidr->v4.ranges);
-    free(cidr->v6.ranges);
+    free_family(cidr, &cidr->v4);
+    free_family(cidr, &cidr->v6);
     free(cidr);
 }
 
@@ -74,11 +95,11 @@ static int parse_prefix(const char *text, int most)
     return value <= most ? value : -1;
 }
 
-static bool add_range(family *to, const uint8_t *low, int prefix, size_t width)
+static bool add_range(mqlua_cidr *cidr, family *to, const uint8_t *low, int prefix, size_t width)
 {
     if (to->count == to->room) {
         size_t room = to->room ? to->room * 2 : 16;
-        range *grown = realloc(to->ranges, room * sizeof *grown);
+        range *grown = cidr->resize(cidr->ud, to->ranges, to->room * sizeof *grown, room * sizeof *grown);
         if (!grown)
             return false;
         to->ranges = grown;
@@ -144,24 +165,62 @@ bool mqlua_cidr_add(mqlua_cidr *cidr, const char *text, size_t size, char **erro
         unmap(&addr);
         prefix -= 96;
     }
-    if (!add_range(addr.v4 ? &cidr->v4 : &cidr->v6, addr.bytes, prefix, addr.v4 ? 4 : 16)) {
+    if (!add_range(cidr, addr.v4 ? &cidr->v4 : &cidr->v6, addr.bytes, prefix, addr.v4 ? 4 : 16)) {
         mqlua_error_set(error, "not enough memory for '%.*s'", shown, text);
         return false;
     }
     return true;
 }
 
-static int by_low(const void *a, const void *b)
+typedef struct sorting {
+    range *ranges;
+    void (*step)(void *ud, size_t count);
+    void *ud;
+    size_t done;
+} sorting;
+
+static bool is_less(const sorting *s, size_t a, size_t b)
 {
-    return memcmp(((const range *)a)->low, ((const range *)b)->low, 16);
+    return memcmp(s->ranges[a].low, s->ranges[b].low, sizeof s->ranges[a].low) < 0;
+}
+
+static void swap(sorting *s, size_t a, size_t b)
+{
+    range kept = s->ranges[a];
+    s->ranges[a] = s->ranges[b];
+    s->ranges[b] = kept;
+}
+
+static void sift_down(sorting *s, size_t root, size_t count)
+{
+    for (size_t child; (child = root * 2 + 1) < count; root = child) {
+        if (child + 1 < count && is_less(s, child, child + 1))
+            child++;
+        if (++s->done % 1024 == 0 && s->step)
+            s->step(s->ud, 1024);
+        if (!is_less(s, root, child))
+            return;
+        swap(s, root, child);
+    }
+}
+
+/* In place: qsort takes memory that nobody counts, and nothing can stop it. */
+static void sort_ranges(sorting *s, size_t count)
+{
+    for (size_t i = count / 2; i > 0; i--)
+        sift_down(s, i - 1, count);
+    for (size_t i = count; i > 1; i--) {
+        swap(s, 0, i - 1);
+        sift_down(s, 0, i - 1);
+    }
 }
 
 /* Networks either nest or lie apart, so after sorting it is enough to drop those inside their predecessor. */
-static void finish_family(family *f)
+static void finish_family(family *f, void (*step)(void *ud, size_t count), void *ud)
 {
     if (!f->count)
         return;
-    qsort(f->ranges, f->count, sizeof *f->ranges, by_low);
+    sort_ranges(&(sorting){.ranges = f->ranges, .step = step, .ud = ud}, f->count);
     size_t kept = 0;
     for (size_t i = 1; i < f->count; i++) {
         range *last = &f->ranges[kept];
@@ -173,15 +232,20 @@ static void finish_family(family *f)
     f->count = kept + 1;
 }
 
+void mqlua_cidr_finish_steps(mqlua_cidr *cidr, void (*step)(void *ud, size_t count), void *ud)
+{
+    finish_family(&cidr->v4, step, ud);
+    finish_family(&cidr->v6, step, ud);
+}
+
 void mqlua_cidr_finish(mqlua_cidr *cidr)
 {
-    finish_family(&cidr->v4);
-    finish_family(&cidr->v6);
+    mqlua_cidr_finish_steps(cidr, NULL, NULL);
 }
 
 mqlua_cidr *mqlua_cidr_parse(char *const *texts, char **error)
 {
-    mqlua_cidr *cidr = mqlua_cidr_new();
+    mqlua_cidr *cidr = mqlua_cidr_new(NULL, NULL);
     if (!cidr)
         mqlua_error_set(error, "not enough memory");
     for (; cidr && texts && *texts; texts++) {

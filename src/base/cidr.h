@@ -15,8 +15,11 @@
 
 typedef struct mqlua_cidr mqlua_cidr;
 
-/* An empty set, owned by the caller; NULL when memory is out. */
-mqlua_cidr *mqlua_cidr_new(void);
+/* What a set takes its memory with, where somebody counts it: as lua_Alloc, a free has the new size 0. */
+typedef void *mqlua_cidr_resize(void *ud, void *block, size_t size, size_t wanted);
+
+/* An empty set, owned by the caller; NULL when memory is out. resize NULL: that of the C library. */
+mqlua_cidr *mqlua_cidr_new(mqlua_cidr_resize *resize, void *ud);
 void mqlua_cidr_free(mqlua_cidr *cidr); /* NULL is fine */
 
 /* Adds "192.0.2.0/24", "2001:db8::/32" or a single address. False with *error (malloc'ed, naming the text)
@@ -25,6 +28,10 @@ bool mqlua_cidr_add(mqlua_cidr *cidr, const char *text, size_t size, char **erro
 
 /* Sorts and merges: must come after the last add and before the first question. */
 void mqlua_cidr_finish(mqlua_cidr *cidr);
+
+/* The same; step is called now and then with the comparisons since the last time. It may leave by longjmp:
+ * the set can then only be freed. */
+void mqlua_cidr_finish_steps(mqlua_cidr *cidr, void (*step)(void *ud, size_t count), void *ud);
 
 /* A finished set of a NULL-terminated list. NULL with *error (malloc'ed). Owned by the caller. */
 mqlua_cidr *mqlua_cidr_parse(char *const *texts, char **error);

@@ -5,6 +5,7 @@
 #include "base/number.h"
 #include "json/value.h"
 #include "vm/vm.h"
+#include "vm/stack.h"
 
 #include <string.h>
 #include <lauxlib.h>
@@ -52,6 +53,7 @@ void mqlua_value_push(lua_State *L, const mqlua_tree *tree, void *node, const mq
         mqlua_value_push_scalar(L, &scalar);
         return;
     }
+    mqlua_stack_check(L);
     if (path->depth >= MQLUA_VALUE_DEPTH)
         mqlua_path_raise(L, path, "nested deeper than %d levels", MQLUA_VALUE_DEPTH);
     luaL_checkstack(L, 16, "too deep");

@@ -8,6 +8,7 @@
 #include "json/text.h"
 #include "json/value.h"
 #include "vm/vm.h"
+#include "vm/stack.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -248,6 +249,7 @@ static void add_value(output *out, int index, const mqlua_path *path)
 
 static bool option(lua_State *L, const char *name)
 {
+    mqlua_stack_check(L); /* __index */
     lua_getfield(L, 2, name);
     bool set = lua_toboolean(L, -1);
     lua_pop(L, 1);

@@ -5,6 +5,7 @@
 #include "json/value.h"
 #include "vm/bytes.h"
 #include "vm/vm.h"
+#include "vm/stack.h"
 
 #include <jansson.h>
 #include <lauxlib.h>
@@ -12,6 +13,9 @@
 /* Values in one text; jansson takes about a hundred bytes for each, outside of the memory that a script may
  * use. */
 enum { VALUES = 2000000 };
+
+/* What jansson takes of the stack for each level. */
+enum { LEVEL_STACK = 400 };
 
 /* Owns what jansson made while things that can raise are done with it. */
 static const char owner_type[] = "mailerq-lua: json text";
@@ -70,6 +74,7 @@ static void push_value(lua_State *L, json_t *value, const mqlua_path *path)
     case JSON_ARRAY:
         if (path->depth >= MQLUA_VALUE_DEPTH)
             mqlua_path_raise(L, path, "nested deeper than %d levels", MQLUA_VALUE_DEPTH);
+        mqlua_stack_check(L);
         luaL_checkstack(L, 16, "too deep");
         if (json_is_array(value))
             push_array(L, value, path);
@@ -102,7 +107,7 @@ static void push_value(lua_State *L, json_t *value, const mqlua_path *path)
 
 /* How deep the text nests and how many values it has, at most; what is in strings does not count. Returns
  * what is wrong, and where in *at. jansson takes a NUL outside of strings for the end of the text. */
-static const char *measure(const char *text, size_t size, size_t *at)
+static const char *measure(const char *text, size_t size, size_t *at, size_t *deepest)
 {
     size_t values = 0, depth = 0;
     bool quoted = false;
@@ -119,6 +124,8 @@ static const char *measure(const char *text, size_t size, size_t *at)
             values++;
         if (!quoted && (c == '[' || c == '{'))
             depth++;
+        if (depth > *deepest)
+            *deepest = depth;
         if (!quoted && (c == ']' || c == '}') && depth)
             depth--;
         if (depth > MQLUA_VALUE_DEPTH)
@@ -144,12 +151,13 @@ static int refuse(lua_State *L, const char *text, size_t at, const char *message
 
 int mqlua_text_l_decode(lua_State *L)
 {
-    size_t size, at = 0;
+    size_t size, at = 0, deepest = 0;
     const char *text = mqlua_bytes_check(L, 1, &size);
     mqlua_vm_charge(L, size);
-    const char *refused = measure(text, size, &at);
+    const char *refused = measure(text, size, &at, &deepest);
     if (refused)
         return refuse(L, text, at, refused);
+    mqlua_stack_check_for(L, deepest * LEVEL_STACK);
     json_error_t error;
     json_t **owner = push_owner(L);
     *owner = json_loadb(size ? text : "", size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);

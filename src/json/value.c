@@ -3,6 +3,7 @@
 #include "json/value.h"
 #include "vm/bytes.h"
 #include "vm/vm.h"
+#include "vm/stack.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -285,6 +286,7 @@ static void refuse_cycle(lua_State *L, int index, mqlua_path *path)
     for (const mqlua_path *up = path->up; up; up = up->up)
         if (up->table == path->table)
             mqlua_path_raise(L, path, "this table contains itself");
+    mqlua_stack_check(L);
     if (path->depth >= MQLUA_VALUE_DEPTH)
         mqlua_path_raise(L, path, "nested deeper than %d levels", MQLUA_VALUE_DEPTH);
 }

@@ -4,6 +4,7 @@
 
 #include "json/doc_internal.h"
 #include "vm/vm.h"
+#include "vm/stack.h"
 
 /* Appends a key to the list on top of the stack, unless it is there; the list is also a set. */
 static void list_key(lua_State *L, int list, int *count)
@@ -100,6 +101,7 @@ int mqlua_doc_l_pairs(lua_State *L)
 static void copy_value(lua_State *L, const mqlua_path *path)
 {
     int value = lua_gettop(L);
+    mqlua_stack_check(L);
     if (lua_type(L, value) != LUA_TUSERDATA || !luaL_callmeta(L, value, "__tostring"))
         mqlua_value_copy_out(L, value, path);
     lua_replace(L, value);

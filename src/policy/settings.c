@@ -16,9 +16,9 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static const char *const type_names[] = {"text",          "boolean",         "number", "number",
-                                         "integer",       "integer or text", "text",   "text",
-                                         "list of texts", "list of texts",   "object"};
+static const char *const type_names[] = {"text",          "boolean",         "number",        "number",
+                                         "integer",       "integer or text", "text",          "text",
+                                         "list of texts", "list of texts",   "list of texts", "object"};
 
 #define AT(field) offsetof(mqlua_settings, field)
 
@@ -37,6 +37,10 @@ static const choice allowed[] = {
 static const key deadline_keys[] = {{"incoming", SECONDS, AT(deadline_in), "5", 0.1, 3600, NULL, NULL},
                                     {"outgoing", SECONDS, AT(deadline_out), "2", 0.1, 3600, NULL, NULL},
                                     {0}};
+
+static const key files_keys[] = {{"read", FOLDERS, AT(read_folders), NULL, 0, 0, NULL, NULL},
+                                 {"write", FOLDERS, AT(write_folders), NULL, 0, 0, NULL, NULL},
+                                 {0}};
 
 static const key host_keys[] = {
     {"api_version", COUNT, AT(host.api_version), NULL, 0, 2147483647, NULL, NULL},
@@ -78,6 +82,7 @@ static const key top_keys[] = {
     {"hold", SECONDS, AT(hold), "10", 0, 600, NULL, NULL},
     {"jit", TRUTH, AT(limits.jit), "false", 0, 0, NULL, NULL},
     {"allow", ALLOW, AT(limits.allow), "[]", 0, 0, allowed, NULL},
+    {"files", GROUP, 0, NULL, 0, 0, NULL, files_keys},
     {"host", GROUP, 0, NULL, 0, 0, NULL, host_keys},
     {"shared", GROUP, 0, NULL, 0, 0, NULL, shared_keys},
     {"reload", GROUP, 0, NULL, 0, 0, NULL, reload_keys},
@@ -92,6 +97,8 @@ static bool set_defaults(mqlua_settings *settings, const key *keys, char **error
                 return false;
             continue;
         }
+        if (k->kind == FOLDERS)
+            continue;
         if (!k->fallback) {
             *(int *)(void *)((char *)settings + k->offset) = MQLUA_UNKNOWN;
             continue;
@@ -178,6 +185,7 @@ mqlua_settings *mqlua_settings_parse(const char *text, size_t size, const char *
     }
     if (!read_object(&r, top_keys, root) || !check_together(settings, file, error))
         goto fail;
+    settings->limits.files = (mqlua_files){settings->read_folders, settings->write_folders};
     settings->file = strdup(file);
     if (!settings->file)
         goto fail;
@@ -252,6 +260,29 @@ static bool make_absolute(char **path)
     return true;
 }
 
+/* A list of one folder: the first size bytes of path, and behind them name. */
+static char **folder_list(const char *path, size_t size, const char *name)
+{
+    char **list = calloc(2, sizeof *list);
+    if (list && asprintf(&list[0], "%.*s%s", (int)size, path, name) >= 0)
+        return list;
+    free(list);
+    return NULL;
+}
+
+/* Where a policy finds files when the settings do not say: in its own folder, and those that it writes below
+ * the state folder. */
+static bool default_folders(mqlua_settings *s)
+{
+    size_t size = (size_t)(strrchr(s->policy, '/') - s->policy);
+    if (!s->read_folders)
+        s->read_folders = folder_list(s->policy, size ? size : 1, "");
+    if (!s->write_folders)
+        s->write_folders = folder_list(s->state_dir, strlen(s->state_dir), "/files");
+    s->limits.files = (mqlua_files){s->read_folders, s->write_folders};
+    return s->read_folders && s->write_folders;
+}
+
 mqlua_settings *mqlua_settings_load(char **error)
 {
     const char *named = environment("MAILERQ_LUA_SETTINGS");
@@ -279,7 +310,8 @@ mqlua_settings *mqlua_settings_load(char **error)
     }
     if (!replace(&settings->policy, environment("MAILERQ_LUA_POLICY")) ||
         !replace(&settings->state_dir, environment("MAILERQ_LUA_STATE_DIR")) ||
-        !make_absolute(&settings->policy) || !make_absolute(&settings->state_dir)) {
+        !make_absolute(&settings->policy) || !make_absolute(&settings->state_dir) ||
+        !default_folders(settings)) {
         mqlua_settings_free(settings);
         mqlua_error_set(error, "%s: not enough memory", path);
         return NULL;
@@ -294,6 +326,8 @@ void mqlua_settings_free(mqlua_settings *settings)
     free(settings->file);
     free(settings->policy);
     free(settings->state_dir);
+    mqlua_settings_free_list(settings->read_folders);
+    mqlua_settings_free_list(settings->write_folders);
     mqlua_settings_free_list(settings->host.proxies);
     free(settings);
 }

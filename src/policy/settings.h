@@ -15,8 +15,10 @@ typedef struct mqlua_settings {
     char *policy; /* entry file */
     char *state_dir;
     bool start_without_policy;
-    mqlua_vm_limits limits; /* memory, run-time budget, json.*, jit, allow */
-    double deadline_in;     /* seconds from the entry of an incoming event */
+    mqlua_vm_limits limits; /* memory, run-time budget, json.*, jit, allow, folders */
+    char **read_folders;    /* files.read: absolute, NULL-terminated; NULL before the defaults are known */
+    char **write_folders;
+    double deadline_in; /* seconds from the entry of an incoming event */
     double deadline_out;
     size_t shared_memory; /* bytes that all shared dictionaries may have together */
     double hold;          /* seconds that a rejected connection is kept */

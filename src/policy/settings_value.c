@@ -154,7 +154,7 @@ static bool read_networks(reader *r, const key *k, json_t *value, char ***to)
     if (!json_is_array(value))
         return mqlua_settings_wrong(r, false, "%s must be a list", k->name);
     char **list = calloc(json_array_size(value) + 1, sizeof *list);
-    mqlua_cidr *check = mqlua_cidr_new();
+    mqlua_cidr *check = mqlua_cidr_new(NULL, NULL);
     bool good = list && check;
     r->depth++;
     for (size_t i = 0; good && i < json_array_size(value); i++) {
@@ -172,6 +172,32 @@ static bool read_networks(reader *r, const key *k, json_t *value, char ***to)
     }
     r->depth--;
     mqlua_cidr_free(check);
+    if (!good) {
+        mqlua_settings_free_list(list);
+        return mqlua_settings_wrong(r, false,
+                                    "not enough memory"); /* kept only when nothing was reported before */
+    }
+    mqlua_settings_free_list(*to);
+    *to = list;
+    return true;
+}
+
+static bool read_folders(reader *r, const key *k, json_t *value, char ***to)
+{
+    if (!json_is_array(value))
+        return mqlua_settings_wrong(r, false, "%s must be a list", k->name);
+    char **list = calloc(json_array_size(value) + 1, sizeof *list);
+    bool good = list;
+    r->depth++;
+    for (size_t i = 0; good && i < json_array_size(value); i++) {
+        const char *text = json_string_value(json_array_get(value, i));
+        r->path[r->depth - 1] = i;
+        if (!text || text[0] != '/')
+            good = mqlua_settings_wrong(r, false, "%s must hold absolute paths of folders", k->name);
+        else
+            good = (list[i] = strdup(text));
+    }
+    r->depth--;
     if (!good) {
         mqlua_settings_free_list(list);
         return mqlua_settings_wrong(r, false,
@@ -202,6 +228,8 @@ bool mqlua_settings_value(reader *r, const key *k, json_t *value)
         return read_allow(r, k, value, to);
     case NETWORKS:
         return read_networks(r, k, value, to);
+    case FOLDERS:
+        return read_folders(r, k, value, to);
     case TRUTH:
         *(bool *)to = json_is_true(value);
         return json_is_boolean(value) || mqlua_settings_wrong(r, false, "%s must be true or false", k->name);

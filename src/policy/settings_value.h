@@ -20,6 +20,7 @@ typedef enum kind {
     CHOICE_TRUTH,
     ALLOW,
     NETWORKS,
+    FOLDERS, /* without a fallback: NULL */
     GROUP
 } kind;
 

@@ -4,6 +4,7 @@
 
 #include "vm/internal.h"
 #include "vm/refs.h"
+#include "vm/stack.h"
 
 /* ---- for tasks ---- */
 
@@ -118,6 +119,7 @@ static int l_guarded_handler(lua_State *L)
 {
     if (mqlua_vm_of(L)->expired)
         return 1;
+    mqlua_stack_check(L);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);

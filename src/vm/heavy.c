@@ -203,8 +203,7 @@ static int charge_sort(lua_State *L)
         return lua_gettop(L);
     size_t count = lua_objlen(L, 1);
     mqlua_vm_charge(L, 1 + count);
-    if (lua_isfunction(L, 2))
-        mqlua_stack_check(L);
+    mqlua_stack_check(L); /* a comparator, or __lt of the elements */
     if (count > SORT_SMALL && lua_isnoneornil(L, 2)) {
         lua_settop(L, 1);
         lua_pushcfunction(L, less);
@@ -227,17 +226,25 @@ static int charge_collection(lua_State *L)
     return lua_gettop(L);
 }
 
+/* Before require, which compiles and runs a file. */
+static int check_require(lua_State *L)
+{
+    mqlua_stack_check_for(L, MQLUA_STACK_PARSER);
+    return lua_gettop(L);
+}
+
 /* Before load and loadstring: compiling is some hundred times slower than copying, and a reader that loads
  * nests. */
 static int charge_source(lua_State *L)
 {
-    mqlua_stack_check(L);
+    mqlua_stack_check_for(L, MQLUA_STACK_PARSER);
     mqlua_vm_charge(L, 64 + (lua_type(L, 1) == LUA_TSTRING ? lua_objlen(L, 1) * 8 : 0));
     return lua_gettop(L);
 }
 
-/* Before coroutine.resume: each nested one takes a piece of the stack of the thread. */
-static int check_resume(lua_State *L)
+/* Before functions that call back into Lua, or read a table that may have __index: each takes a piece of the
+ * stack of the thread. */
+static int check_stack(lua_State *L)
 {
     mqlua_stack_check(L);
     return lua_gettop(L);
@@ -290,10 +297,15 @@ void mqlua_heavy_open(lua_State *L)
     wrap(L, "sort", prepared, charge_sort);
     lua_pushvalue(L, LUA_GLOBALSINDEX);
     wrap(L, "collectgarbage", prepared, charge_collection);
+    wrap(L, "module", prepared, check_stack);
+    wrap(L, "require", prepared, check_require);
     wrap(L, "load", prepared, charge_source);
     wrap(L, "loadstring", prepared, charge_source);
     lua_getglobal(L, LUA_COLIBNAME);
     luaL_checktype(L, -1, LUA_TTABLE);
-    wrap(L, "resume", prepared, check_resume);
-    lua_pop(L, 4);
+    wrap(L, "resume", prepared, check_stack);
+    lua_getglobal(L, LUA_OSLIBNAME);
+    wrap(L, "time", prepared, check_stack);
+    wrap(L, "date", prepared, charge_strings);
+    lua_pop(L, 5);
 }

@@ -49,6 +49,7 @@ struct mqlua_vm {
     double wall, cpu; /* seconds, when the hook first fired in that run */
     const atomic_bool *stop;
     size_t charged; /* steps that C counted since the clock was last looked at */
+    size_t files;   /* that io has open */
     void *owner;
     mqlua_known_type types[MQLUA_TYPES];
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "vm/pairs.h"
+#include "vm/stack.h"
 
 #include <lauxlib.h>
 
@@ -10,6 +11,7 @@ static int l_pairs(lua_State *L)
     luaL_checkany(L, 1);
     if (lua_istable(L, 1) || lua_isuserdata(L, 1)) {
         if (luaL_getmetafield(L, 1, "__pairs")) {
+            mqlua_stack_check(L);
             lua_pushvalue(L, 1);
             lua_call(L, 1, 3);
             return 3;

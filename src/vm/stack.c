@@ -4,8 +4,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-enum { SPARE = 64 * 1024 };
-
 /* The stack of the thread that asked last; kept in the registry of the state. */
 typedef struct known {
     pthread_t thread;
@@ -48,7 +46,7 @@ static void look(known *stack)
     pthread_attr_destroy(&attributes);
 }
 
-void mqlua_stack_check(lua_State *L)
+void mqlua_stack_check_for(lua_State *L, size_t more)
 {
     luaL_checkstack(L, 3, NULL);
     known *stack = known_of(L);
@@ -56,6 +54,12 @@ void mqlua_stack_check(lua_State *L)
         look(stack);
     const char *here = __builtin_frame_address(0);
     /* a frame elsewhere is on a stack that the host switched to, whose size nobody knows */
-    if (stack->valid && here >= stack->low && here < stack->high && here - stack->low < SPARE)
+    if (stack->valid && here >= stack->low && here < stack->high &&
+        (size_t)(here - stack->low) < MQLUA_STACK_SPARE + more)
         luaL_error(L, "stack overflow (nested calls through C functions)");
+}
+
+void mqlua_stack_check(lua_State *L)
+{
+    mqlua_stack_check_for(L, 0);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "vm/internal.h"
+#include "vm/stack.h"
 #include <luajit.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -324,7 +325,7 @@ static int l_traceback(lua_State *L)
     }
     if (message)
         luaL_traceback(L, L, message, 1);
-    else if (!luaL_callmeta(L, 1, "__tostring"))
+    else if (mqlua_stack_check(L), !luaL_callmeta(L, 1, "__tostring"))
         lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
     return 1;
 }

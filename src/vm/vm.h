@@ -10,6 +10,8 @@
  * further instruction raises again, so that no pcall of a script can swallow it.
  */
 
+#include "vm/files.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,12 +34,13 @@ enum {
 };
 
 typedef struct mqlua_vm_limits {
-    size_t memory;  /* bytes; 0: no limit */
-    double budget;  /* seconds of run time between waits; 0: no limit */
-    int values;     /* that C makes at once of one value of a script; 0: no limit */
-    size_t bytes;   /* of the texts in them; 0: no limit */
-    bool jit;       /* the JIT compiler is on */
-    unsigned allow; /* MQLUA_ALLOW_* */
+    size_t memory;     /* bytes; 0: no limit */
+    double budget;     /* seconds of run time between waits; 0: no limit */
+    int values;        /* that C makes at once of one value of a script; 0: no limit */
+    size_t bytes;      /* of the texts in them; 0: no limit */
+    bool jit;          /* the JIT compiler is on */
+    unsigned allow;    /* MQLUA_ALLOW_* */
+    mqlua_files files; /* where io reads and writes */
 } mqlua_vm_limits;
 
 typedef struct mqlua_vm mqlua_vm;

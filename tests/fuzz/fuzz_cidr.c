@@ -62,7 +62,7 @@ static bool plain(const char *network, const address *a)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1), *save = NULL;
-    mqlua_cidr *cidr = mqlua_cidr_new();
+    mqlua_cidr *cidr = mqlua_cidr_new(NULL, NULL);
     if (!text || !cidr)
         abort();
     if (size)

@@ -89,7 +89,7 @@ file:close()
 def in_state(tmp_path):
     """The global mq of a policy that runs."""
     path = tmp_path / "names"
-    with Host(policy=WALK, environment={"NAMES_FILE": str(path)}):
+    with Host(policy=WALK, settings={"files": {"write": [str(tmp_path)]}}, environment={"NAMES_FILE": str(path)}):
         pass
     return set(path.read_text().split()) - {"mq.generation"}
 
@@ -195,7 +195,7 @@ def test_objects_have_the_documented_names(tmp_path):
     (folder / "names.txt").write_text("key\n")
     (folder / "names.map").write_text("key value\n")
     path = tmp_path / "answers"
-    with Host(policy=folder / "policy.lua", settings=SETTINGS, environment={"NAMES_FILE": str(path)}) as host:
+    with Host(policy=folder / "policy.lua", settings={**SETTINGS, "files": {"write": [str(tmp_path)]}}, environment={"NAMES_FILE": str(path)}) as host:
         host.send()
     answers = dict(line.split(" ", 1) for line in path.read_text().splitlines())
     assert {name for name, answer in answers.items() if answer != "yes"} == set()

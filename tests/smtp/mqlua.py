@@ -167,7 +167,7 @@ class Host:
     Arguments:
       *arguments     further options, such as "--max-size", 1000
       policy         text of a policy, or a path to one
-      settings       an object for a settings file
+      settings       an object for a settings file; @FOLDER@ in it becomes the folder of this host
       plugins        None: mailerq-lua.so; else a list of names (tests/plugins) or paths, which may be empty
       knobs          {"continue": "inline"}; the others are as the profile says (profiles.py), host.knobs has all
       told           the settings also tell what an operator of such a host has to tell the plugin
@@ -239,7 +239,7 @@ class Host:
             settings = {**(settings or {}), "host": {**told, **(settings or {}).get("host", {})}}
         if settings is not None:
             path = self.folder / "settings.json"
-            path.write_text(json.dumps(settings))
+            path.write_text(json.dumps(settings).replace("@FOLDER@", str(self.folder)))
             self.command += ["--settings", str(path)]
 
     def _add_plugins(self, plugins):

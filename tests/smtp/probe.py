@@ -107,6 +107,7 @@ class Probe(Host):
 
     def __init__(self, *arguments, extra="", files=None, **options):
         self._count = 0
+        options["settings"] = {"files": {"read": ["@FOLDER@"]}, **(options.get("settings") or {})}
         super().__init__(*arguments, policy=POLICY + extra, start=False, **options)
         for name, text in (files or {}).items():
             (self.policy_path.parent / name).write_text(text)

@@ -9,7 +9,8 @@ import pytest
 from mqlua import MESSAGE, Client, Host
 from probe import Probe
 
-SETTINGS = {"budget": 0.05, "memory": "8MB", "deadline": {"incoming": 0.3}, "hold": 0.1}
+SETTINGS = {"budget": 0.05, "memory": "8MB", "deadline": {"incoming": 0.3}, "hold": 0.1,
+            "files": {"read": ["@FOLDER@"]}}
 PAUSE = pytest.mark.parametrize("pause", ["", "mq.sleep(0.002) "], ids=["at-once", "after-sleep"])
 
 POLICY = r"""

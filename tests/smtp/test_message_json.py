@@ -135,6 +135,7 @@ def test_encode_of_the_document(probe):
     ("json.dsn = 'x'", "json.dsn must be an object"),
     ("json.dsn = {1}", "json.dsn must be an object"),
     ("json.x = print", "json.x: "),
+    ("json.x = {message}", "json.x[1]: "),
     ("json.x = {a = {1, 2, print}}", "json.x.a[3]: "),
     ("json.x = {1, a = 2}", "json.x: "),
     ("json.x = 1/0", "json.x: "),

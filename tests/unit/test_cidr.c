@@ -124,7 +124,7 @@ static void random_networks(void **state)
     for (int round = 0; round < 200; round++) {
         uint32_t nets[40];
         int prefixes[40];
-        mqlua_cidr *cidr = mqlua_cidr_new();
+        mqlua_cidr *cidr = mqlua_cidr_new(NULL, NULL);
         for (int i = 0; i < 40; i++) {
             char text[32];
             prefixes[i] = 20 + (int)(rand_r(&seed) % 13);

@@ -141,10 +141,10 @@ static void leaves_out(const char *source, const char *path, const char *type, c
 
 static void test_what_is_left_out(void **state)
 {
-    leaves_out("return print", "", "function", NULL);
-    leaves_out("return {a = {1, print}}", ".a[2]", "function", "return (...).a[1] == 1 and #(...).a == 1");
-    leaves_out("return {[print] = 1, b = 2}", "", "function", "return (...).b == 2");
-    leaves_out("return {coroutine.create(print)}", "[1]", "thread", "return next(...) == nil");
+    leaves_out("return type", "", "function", NULL);
+    leaves_out("return {a = {1, type}}", ".a[2]", "function", "return (...).a[1] == 1 and #(...).a == 1");
+    leaves_out("return {[type] = 1, b = 2}", "", "function", "return (...).b == 2");
+    leaves_out("return {coroutine.create(type)}", "[1]", "thread", "return next(...) == nil");
     leaves_out("local t = {} local u = t for i = 1, 200 do u.x = {} u = u.x end return t", DEEP,
                "table that is too deep",
                "local t, n = ..., 0 while t do t, n = t.x, n + 1 end return n == 100");

@@ -136,9 +136,8 @@ typedef struct bad {
 static void test_errors(void **state)
 {
     static const bad cases[] = {
-        {"json.f = print", "json.f: a function cannot be stored in JSON", false},
-        {"json.f = {a = {1, 2, print}}", "json.f.a[3]: a function cannot be stored in JSON", false},
-        {"json.f = {['x-y'] = {io.stdout}}", "json.f[\"x-y\"][1]: a userdata cannot be stored", false},
+        {"json.f = type", "json.f: a function cannot be stored in JSON", false},
+        {"json.f = {a = {1, 2, type}}", "json.f.a[3]: a function cannot be stored in JSON", false},
         {"json.f = 0/0", "json.f: NaN cannot", false},
         {"json.f = -1/0", "json.f: infinity cannot", false},
         {"local t = {}; t.t = {t}; json.f = t", "json.f.t[1]: this table contains itself", false},
@@ -155,14 +154,14 @@ static void test_errors(void **state)
         {"local a = mq.array{}; a.x = 1; json.f = a", "json.f: this is an array, but", false},
         {"local a = mq.object{}; a[1] = 1; json.f = a", "json.f: this is an object, but", false},
         {"local t = {}; for i = 1, 600 do t = {t} end; json.f = t", "nested deeper than 512 levels", false},
-        {"json.f = coroutine.create(print)", "json.f: a thread cannot", false},
-        {"json.data.customer.x = print", "json.data.customer.x: a function cannot", true},
+        {"json.f = coroutine.create(type)", "json.f: a thread cannot", false},
+        {"json.data.customer.x = type", "json.data.customer.x: a function cannot", true},
         {"json.data.list[3] = 0/0", "json.data.list[3]: NaN cannot", true},
         {"json.data.me = json.data", "json.data.me: this table contains itself", true},
         {"json.data[1] = 1", "json.data: mixed keys", true},
         {"json.tags.x = 1", "json.tags: mixed keys", true},
         {"json.none.x = 1", "json.none: this is an array, but it has keys that are strings", true},
-        {"json.pool = 'z'; json.data.q = {print}", "json.data.q[1]: a function cannot", true},
+        {"json.pool = 'z'; json.data.q = {type}", "json.data.q[1]: a function cannot", true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         fixture f;
@@ -189,7 +188,7 @@ static void test_error_names_the_line(void **state)
 {
     fixture f;
     fixture_start(&f, library, message, NULL, NULL);
-    char *error = fixture_try(&f, "local x\njson.f = print");
+    char *error = fixture_try(&f, "local x\njson.f = type");
     assert_non_null(strstr(error, ":2: json.f: "));
     free(error);
     fixture_stop(&f);

@@ -96,7 +96,7 @@ static void test_encode_errors(void **state)
         "  local ok, message = pcall(mq.json.encode, ...)\n"
         "  assert(not ok and message:find(what, 1, true), tostring(message))\n"
         "end\n"
-        "bad('value.a[2]: a function', {a = {1, print}})\n"
+        "bad('value.a[2]: a function', {a = {1, type}})\n"
         "bad('value: NaN', 0/0)\n"
         "bad('value.s: this string is not UTF-8 (byte 2)', {s = 'x\\255'})\n"
         "for _, s in ipairs{'\\192\\128', '\\237\\160\\128', '\\244\\144\\128\\128', '\\226\\130', '\\128', "
