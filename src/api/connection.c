@@ -2,6 +2,7 @@
 
 #include "api/connection.h"
 #include "api/tasks.h"
+#include "base/ascii.h"
 #include "base/cidr.h"
 #include "vm/refs.h"
 #include <arpa/inet.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/headers.h"
+#include "base/ascii.h"
 #include "vm/bytes.h"
 #include <string.h>
-#include <strings.h>
 
 typedef struct field {
     const char *name, *value; /* value: from behind the colon to the end of the last line, folds included */
@@ -80,7 +80,7 @@ bool mqlua_headers_push(lua_State *L, const char *mime, size_t size, const char 
     field f;
     while (next_field(&at, end, &f)) {
         mqlua_vm_charge(L, f.name_size + f.value_size);
-        if (f.name_size != name_size || strncasecmp(f.name, name, name_size) != 0 || --number > 0)
+        if (f.name_size != name_size || !mqlua_ascii_same(f.name, name, name_size) || --number > 0)
             continue;
         push_unfolded(L, &f);
         return true;

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 void mqlua_error_set(char **error, const char *format, ...)
 {
@@ -13,4 +14,10 @@ void mqlua_error_set(char **error, const char *format, ...)
     if (vasprintf(error, format, args) < 0)
         *error = NULL;
     va_end(args);
+}
+
+const char *mqlua_error_text(int number)
+{
+    const char *text = strerrordesc_np(number);
+    return text ? text : "unknown error";
 }

@@ -4,40 +4,18 @@
 
 #include "base/metrics_internal.h"
 #include "base/number.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How many bytes the UTF-8 character at text has; 0 when it is none. Overlong forms and surrogates are none.
- */
-static size_t utf8(const unsigned char *text, size_t size)
-{
-    unsigned first = text[0];
-    size_t want = first < 0x80   ? 1
-                  : first < 0xc2 ? 0
-                  : first < 0xe0 ? 2
-                  : first < 0xf0 ? 3
-                  : first < 0xf5 ? 4
-                                 : 0;
-    if (!want || want > size)
-        return 0;
-    for (size_t i = 1; i < want; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return want;
-}
-
 /* One bad byte would make a scrape fail as a whole: it becomes a question mark. */
 static void put_escaped(FILE *out, const char *text, size_t size, bool quote)
 {
     for (size_t i = 0; i < size;) {
-        size_t step =
-            text[i] ? utf8((const unsigned char *)text + i, size - i) : 0; /* a NUL would end the text */
+        size_t step = text[i] ? mqlua_utf8_read(text + i, size - i, NULL) : 0; /* a NUL would end the text */
         if (text[i] == '\\' || (quote && text[i] == '"'))
             fprintf(out, "\\%c", text[i]);
         else if (text[i] == '\n')

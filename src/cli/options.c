@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "base/number.h"
 #include "cli/cli.h"
 #include "host/range.h"
 
@@ -156,7 +158,7 @@ static bool parse_whole(const char *name, const char *text, unsigned long long l
 static bool parse_seconds(const char *name, const char *text, double *seconds)
 {
     char *end;
-    double value = strtod(text, &end);
+    double value = mqlua_number_parse(text, &end);
     if (end == text || *end || !(value >= 0) || value > 1e6)
         return complain("--%s '%s': expected seconds", name, text);
     *seconds = value;
@@ -278,9 +280,9 @@ static bool check_together(const struct cli_options *options)
 {
     const struct host_options *host = &options->host;
     if (options->policy && access(options->policy, R_OK) < 0)
-        return complain("--policy %s: %s", options->policy, strerror(errno));
+        return complain("--policy %s: %s", options->policy, mqlua_error_text(errno));
     if (options->settings && access(options->settings, R_OK) < 0)
-        return complain("--settings %s: %s", options->settings, strerror(errno));
+        return complain("--settings %s: %s", options->settings, mqlua_error_text(errno));
     if (!host->listen_count && !host->outbox)
         return complain("nothing to do: expected --listen, --listen-tls or --outbox");
     if (host->outbox && (!host->smarthost || !host->results))

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "cli/cli.h"
 
 /* A program beside this one, and the knobs it stands for. CMakeLists.txt builds them. */
@@ -82,7 +83,7 @@ bool cli_variant_switch(const struct host_knobs *knobs, int count, char **argume
         passed[0] = path;
         memcpy(passed + 1, arguments, (size_t)count * sizeof *passed);
         execv(path, passed);
-        fprintf(stderr, "mqlua: cannot start %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "mqlua: cannot start %s: %s\n", path, mqlua_error_text(errno));
     }
     free(path);
     free(passed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "host/delivery.h"
+#include "base/error.h"
 
 #include <netdb.h>
 #include <stdio.h>

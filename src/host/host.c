@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/host.h"
+#include "base/error.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
@@ -89,7 +91,7 @@ static bool go_to_child(int *status)
     fflush(NULL);
     pid_t child = fork();
     if (child < 0) {
-        fprintf(stderr, "cannot fork: %s\n", strerror(errno));
+        fprintf(stderr, "cannot fork: %s\n", mqlua_error_text(errno));
         *status = EXIT_TROUBLE;
         return false;
     }
@@ -114,7 +116,7 @@ static bool change_user(const char *name, char *error, size_t size)
         return false;
     }
     if (initgroups(name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0) {
-        snprintf(error, size, "cannot become %s: %s", name, strerror(errno));
+        snprintf(error, size, "cannot become %s: %s", name, mqlua_error_text(errno));
         return false;
     }
     return true;
@@ -125,12 +127,12 @@ static bool open_files(struct host *host, char *error, size_t size)
     const struct host_options *options = host->options;
     host->inbox = host_inbox_open(options->inbox);
     if (!host->inbox) {
-        snprintf(error, size, "cannot open the inbox %s: %s", options->inbox, strerror(errno));
+        snprintf(error, size, "cannot open the inbox %s: %s", options->inbox, mqlua_error_text(errno));
         return false;
     }
     host->local = options->local ? host_inbox_open(options->local) : host->inbox;
     if (!host->local) {
-        snprintf(error, size, "cannot open the local file %s: %s", options->local, strerror(errno));
+        snprintf(error, size, "cannot open the local file %s: %s", options->local, mqlua_error_text(errno));
         return false;
     }
     host->tls_client = host_tls_client();
@@ -151,7 +153,7 @@ static bool close_files(struct host *host)
     bool ok = true;
     int failure = host_outgoing_close(host->outgoing);
     if (failure) {
-        fprintf(stderr, "some results were not written: %s\n", strerror(failure));
+        fprintf(stderr, "some results were not written: %s\n", mqlua_error_text(failure));
         ok = false;
     }
     if (host->local != host->inbox && host_inbox_close(host->local) != 0)
@@ -205,6 +207,15 @@ static int serve(struct host *host, const sigset_t *signals)
     return EXIT_SUCCESS;
 }
 
+/* A host whose texts are translated calls this first thing, and its plugins live with it. */
+static bool choose_locale(const struct host *host)
+{
+    if (!host->knobs.locale_environment || setlocale(LC_ALL, ""))
+        return true;
+    fprintf(stderr, "mqlua: the locale that the environment asks for is not there (LC_ALL, LOCPATH)\n");
+    return false;
+}
+
 static bool load_plugins(struct host *host)
 {
     char error[ERROR_SIZE];
@@ -224,6 +235,8 @@ int host_run(const struct host_options *options)
     int status = EXIT_TROUBLE;
     block_signals(&signals);
     raise_descriptor_limit();
+    if (!choose_locale(&host))
+        return status;
     if (host.knobs.fork == HOST_FORK_BEFORE_INIT && !go_to_child(&status))
         return status;
     if (!load_plugins(&host)) {

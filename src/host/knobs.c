@@ -59,6 +59,8 @@ static const struct knob knobs_table[] = {
     KNOB("watchers", watchers, "watchers wake up without cause now and then, never, or cannot be made",
          "spurious", "exact", "fail"),
     KNOB("blocking", blocking_off, "report callbacks over 50 ms, abort over 500 ms", "on", "off"),
+    KNOB("locale", locale_environment, "the process keeps \"C\", or takes the locale of LC_ALL and its like",
+         "C", "environment"),
     KNOB("strict", strict_off, "quarantine, guard pages and sentinels", "on", "off"),
 };
 

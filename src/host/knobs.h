@@ -63,6 +63,7 @@ struct host_knobs {
     int timers;   /* enum host_timers */
     int watchers; /* enum host_watchers */
     int blocking_off;
+    int locale_environment; /* setlocale(LC_ALL, "") before anything else */
     int strict_off;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/listener.h"
+#include "base/error.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -93,7 +94,7 @@ bool host_listener_bind_all(struct host *host, char *error, size_t size)
             char text[80];
             int reason = errno;
             print_address(listen, text, sizeof text);
-            snprintf(error, size, "cannot listen on %s: %s", text, strerror(reason));
+            snprintf(error, size, "cannot listen on %s: %s", text, mqlua_error_text(reason));
             return false;
         }
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/loader.h"
+#include "base/error.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -58,7 +59,7 @@ static bool collect_folder(struct paths *paths, const char *folder, char *error,
     struct dirent **entries;
     int count = scandir(folder, &entries, is_plugin, NULL);
     if (count < 0) {
-        snprintf(error, size, "plugin folder %s: %s", folder, strerror(errno));
+        snprintf(error, size, "plugin folder %s: %s", folder, mqlua_error_text(errno));
         return false;
     }
     bool ok = true;
@@ -77,7 +78,7 @@ static bool collect(struct paths *paths, const char *path, char *error, size_t s
 {
     struct stat status;
     if (stat(path, &status) < 0) {
-        snprintf(error, size, "plugin %s: %s", path, strerror(errno));
+        snprintf(error, size, "plugin %s: %s", path, mqlua_error_text(errno));
         return false;
     }
     if (S_ISDIR(status.st_mode))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/loop.h"
+#include "base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,7 +177,8 @@ MQ_IOWatcher *host_api_io_watch(MQ_Context *context, int fd, int events,
     if (!callback)
         host_rule_broken(HOST_RULE_IO4, site, NULL, "MQ_ioWatch without a callback");
     if (fstat(fd, &status) < 0)
-        host_rule_broken(HOST_RULE_IO4, site, NULL, "MQ_ioWatch for descriptor %d: %s", fd, strerror(errno));
+        host_rule_broken(HOST_RULE_IO4, site, NULL, "MQ_ioWatch for descriptor %d: %s", fd,
+                         mqlua_error_text(errno));
     for (MQ_IOWatcher *other = worker->watchers; other; other = other->next) {
         if (other->fd == fd) {
             check_descriptor(other, "when it was watched again", site);

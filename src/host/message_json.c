@@ -6,8 +6,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/random.h>
+
+#include "base/ascii.h"
 
 /* How a header's value becomes JSON. */
 enum form { TEXT, INTEGER, BOOLEAN, TEXTS, INTEGERS };
@@ -95,7 +96,7 @@ static host_json *to_json(const char *text, enum form form)
     if (form == INTEGER && parse_integer(text, &number))
         return HOST_JSON(new_int64)(number);
     if (form == BOOLEAN)
-        return HOST_JSON(new_boolean)(strcmp(text, "1") == 0 || strcasecmp(text, "true") == 0);
+        return HOST_JSON(new_boolean)(strcmp(text, "1") == 0 || mqlua_ascii_equal(text, "true"));
     if (form == INTEGERS)
         return to_integers(text);
     return to_text(text);
@@ -183,7 +184,7 @@ bool host_message_json_extract(const char *mime, size_t size, bool extract, stru
         if (*line == '\n' || (*line == '\r' && end - line > 1 && line[1] == '\n'))
             break;
         next = field_end(line, end);
-        if (end - line < 5 || strncasecmp(line, "x-mq-", 5) != 0)
+        if (!mqlua_ascii_begins(line, (size_t)(end - line), "x-mq-"))
             continue;
         if ((!found && !host_bytes_reserve(&out->owned, size)) ||
             !host_bytes_add(&out->owned, kept, (size_t)(line - kept)) || !add_extra(&out->extras, line, next))

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "host/mime_headers.h"
-
-#include <strings.h>
+#include "base/ascii.h"
 
 struct block {
     const char *start;
@@ -32,7 +31,7 @@ static struct block find_block(const char *mime, size_t size)
 static bool is_named(const char *line, const char *end, const char *name)
 {
     size_t length = strlen(name);
-    if ((size_t)(end - line) <= length || strncasecmp(line, name, length) != 0)
+    if (!mqlua_ascii_begins(line, (size_t)(end - line), name))
         return false;
     for (line += length; line < end && (*line == ' ' || *line == '\t'); line++) {
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "host/out_connection.h"
+#include "base/error.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -420,7 +421,7 @@ void host_out_connection_open(struct host_out_worker *home, struct host_delivery
     if (ok)
         connection->stream =
             host_stream_connect(home->worker, address, delivery->address_size, &calls, connection);
-    const char *why = ok ? strerror(errno) : "no memory";
+    const char *why = ok ? mqlua_error_text(errno) : "no memory";
     if (connection->stream)
         connection->handle = host_connection_new(home->worker, HOST_OUTGOING, connection->stream, connection);
     if (connection->handle) {

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/ascii.h"
 #include "host/base64.h"
 #include "host/host.h"
 #include "host/stream.h"
@@ -151,7 +151,7 @@ static bool has_word(const char *list, size_t size, const char *word)
 {
     size_t length = strlen(word);
     for (size_t at = 0; at + length <= size; at++)
-        if (strncasecmp(list + at, word, length) == 0 && (at == 0 || list[at - 1] == ' ') &&
+        if (mqlua_ascii_same(list + at, word, length) && (at == 0 || list[at - 1] == ' ') &&
             (at + length == size || list[at + length] == ' '))
             return true;
     return false;

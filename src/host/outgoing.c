@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "host/outgoing.h"
+#include "base/error.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -55,13 +56,13 @@ struct host_outgoing *host_outgoing_open(struct host *host, char *error, size_t 
     pthread_cond_init(&outgoing->room, NULL);
     outgoing->outbox = host_outbox_open(options->outbox);
     if (!outgoing->outbox)
-        snprintf(error, size, "%s: %s", options->outbox, strerror(errno));
+        snprintf(error, size, "%s: %s", options->outbox, mqlua_error_text(errno));
     bool share = is_stdout(options->results) && is_stdout(options->inbox);
     if (outgoing->outbox && !share) {
         outgoing->results = host_inbox_open(options->results);
         if (!outgoing->results)
             snprintf(error, size, "%s: %s", options->results ? options->results : "standard output",
-                     strerror(errno));
+                     mqlua_error_text(errno));
     }
     if (outgoing->outbox && (share || outgoing->results))
         return outgoing;
@@ -96,7 +97,7 @@ static void write_result(struct host_outgoing *outgoing, unsigned long number, h
     int error = json ? host_inbox_write(results, json) : ENOMEM;
     if (!error)
         return;
-    fprintf(stderr, "result of outbox line %lu is lost: %s\n", number, strerror(error));
+    fprintf(stderr, "result of outbox line %lu is lost: %s\n", number, mqlua_error_text(error));
     pthread_mutex_lock(&outgoing->lock);
     if (!outgoing->error)
         outgoing->error = error;
@@ -237,7 +238,7 @@ static void take_end(void *data, int error)
     pthread_mutex_lock(&outgoing->lock);
     outgoing->ended = true;
     if (error) {
-        fprintf(stderr, "outbox: %s\n", strerror(error));
+        fprintf(stderr, "outbox: %s\n", mqlua_error_text(error));
         outgoing->error = error;
     }
     pthread_mutex_unlock(&outgoing->lock);

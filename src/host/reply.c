@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "host/reply.h"
+#include "base/ascii.h"
 
-#include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 static bool is_digit(char c)
 {
@@ -103,7 +102,7 @@ bool host_reply_offers(const struct host_reply *reply, const char *keyword, cons
         const char *stop = memchr(line, '\n', (size_t)(end - line));
         size_t size = (size_t)((stop ? stop : end) - line);
         /* "AUTH=LOGIN" is how some servers write it */
-        if (size >= length && strncasecmp(line, keyword, length) == 0 &&
+        if (mqlua_ascii_begins(line, size, keyword) &&
             (size == length || line[length] == ' ' || line[length] == '=')) {
             if (argument) {
                 bool rest = size > length;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/ascii.h"
 #include "host/base64.h"
 #include "host/host.h"
 #include "host/session_state.h"
@@ -184,8 +184,8 @@ void host_session_auth_command(struct host_session *session, const struct host_s
     size_t size = command->argument_size;
     const char *space = memchr(argument, ' ', size);
     size_t word = space ? (size_t)(space - argument) : size;
-    bool plain = word == 5 && strncasecmp(argument, "PLAIN", 5) == 0;
-    bool login = word == 5 && strncasecmp(argument, "LOGIN", 5) == 0;
+    bool plain = word == 5 && mqlua_ascii_same(argument, "PLAIN", 5);
+    bool login = word == 5 && mqlua_ascii_same(argument, "LOGIN", 5);
     if (!host_session_auth_offered(session)) {
         host_session_reply(session, "502 5.5.1 AUTH is not offered");
         return;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/error.h"
 #include "host/connection.h"
 #include "host/handle.h"
 #include "host/host.h"
@@ -203,7 +204,8 @@ static void publish(struct host_session *session, host_json *json, bool local)
     struct host_transaction *transaction = &session->transaction;
     int error = host_inbox_write(local ? host_of(session)->local : host_of(session)->inbox, json);
     if (error) {
-        fprintf(stderr, "cannot write to the %s: %s\n", local ? "local file" : "inbox", strerror(error));
+        fprintf(stderr, "cannot write to the %s: %s\n", local ? "local file" : "inbox",
+                mqlua_error_text(error));
         transaction->publish_failed = true;
     }
     transaction->published++;

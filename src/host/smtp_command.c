@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "host/smtp_command.h"
+#include "base/ascii.h"
+#include "base/utf8.h"
 
 #include <string.h>
-#include <strings.h>
 
 struct word {
     const char *data;
@@ -39,35 +40,14 @@ static bool is_atext(char c)
 
 static bool same(struct word word, const char *text)
 {
-    return word.size == strlen(text) && strncasecmp(word.data, text, word.size) == 0;
-}
-
-/* Length of the UTF-8 sequence at text, 0 when it is none: no overlong forms, surrogates, or above U+10FFFF.
- */
-static size_t utf8_length(const unsigned char *text, size_t size)
-{
-    static const unsigned smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char first = text[0];
-    size_t length = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (length == 1)
-        return 1;
-    if (first < 0xc2 || first > 0xf4 || length > size)
-        return 0;
-    unsigned value = first & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        value = value << 6 | (text[i] & 0x3fu);
-    }
-    bool surrogate = value >= 0xd800 && value <= 0xdfff;
-    return value < smallest[length] || surrogate || value > 0x10ffff ? 0 : length;
+    return word.size == strlen(text) && mqlua_ascii_same(word.data, text, word.size);
 }
 
 static bool clean(const char *line, size_t size)
 {
     for (size_t at = 0, length; at < size; at += length) {
         unsigned char c = (unsigned char)line[at];
-        length = utf8_length((const unsigned char *)line + at, size - at);
+        length = mqlua_utf8_read(line + at, size - at, NULL);
         if (length == 0 || (c < 0x20 && c != '\t') || c == 0x7f)
             return false;
     }
@@ -143,7 +123,7 @@ static size_t mailbox_length(const char *text, size_t size, bool bare, enum host
         domain = domain_length(text + local + 1, size - local - 1);
         if (!domain)
             return 0;
-    } else if (!bare || local != 10 || strncasecmp(text, "postmaster", 10) != 0) {
+    } else if (!bare || local != 10 || !mqlua_ascii_same(text, "postmaster", 10)) {
         return 0;
     }
     if (local > HOST_SMTP_LOCALPART_MAX || domain > HOST_SMTP_DOMAIN_MAX)
@@ -344,7 +324,7 @@ static enum host_smtp_error parse_envelope(struct host_smtp_command *command)
     bool sender = command->verb == HOST_SMTP_MAIL;
     struct word rest = {command->argument, command->argument_size};
     size_t keyword = sender ? 5 : 3;
-    if (rest.size < keyword || strncasecmp(rest.data, sender ? "FROM:" : "TO:", keyword) != 0)
+    if (!mqlua_ascii_begins(rest.data, rest.size, sender ? "FROM:" : "TO:"))
         return HOST_SMTP_BAD_SYNTAX;
     rest = (struct word){rest.data + keyword, rest.size - keyword};
     while (rest.size && (rest.data[0] == ' ' || rest.data[0] == '\t'))

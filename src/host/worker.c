@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/worker.h"
+#include "base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -163,7 +164,7 @@ static void start_watching(struct host_worker *worker)
     if (!host->knobs.strict_off)
         ev_timer_start(worker->loop, &worker->tick);
     if (!host_listener_start(worker)) {
-        fprintf(stderr, "worker %d cannot listen: %s\n", worker->index, strerror(errno));
+        fprintf(stderr, "worker %d cannot listen: %s\n", worker->index, mqlua_error_text(errno));
         atomic_store(&host->failed, true);
     }
 }

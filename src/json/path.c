@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "json/path.h"
+#include "base/ascii.h"
 #include "vm/vm.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +14,9 @@ enum { SHOWN = 6 };
 
 static int is_name(const char *key)
 {
-    if (!isalpha((unsigned char)*key) && *key != '_')
+    if (!mqlua_ascii_is_alpha(*key) && *key != '_')
         return 0;
-    while (isalnum((unsigned char)*key) || *key == '_')
+    while (mqlua_ascii_is_alnum(*key) || *key == '_')
         key++;
     return !*key;
 }

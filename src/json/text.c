@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "json/text.h"
+#include "base/number.h"
 #include "json/doc.h"
 #include "json/value.h"
 #include "vm/bytes.h"
@@ -160,7 +161,9 @@ int mqlua_text_l_decode(lua_State *L)
     mqlua_stack_check_for(L, deepest * LEVEL_STACK);
     json_error_t error;
     json_t **owner = push_owner(L);
+    locale_t locale = uselocale(mqlua_number_locale()); /* jansson reads numbers with strtod */
     *owner = json_loadb(size ? text : "", size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    uselocale(locale);
     if (!*owner) {
         lua_pushnil(L);
         lua_pushfstring(L, "line %d, column %d: %s", error.line, error.column, error.text);

@@ -9,7 +9,8 @@
 /* After a rebuild or an attempt at one, the next one waits for so many times as long as it took. */
 static const double REST = 9;
 
-#define MEGABYTES(bytes)   ((double)(bytes) / (1024 * 1024))
+/* Two arguments for %zu.%zu: a decimal point of printf depends on the locale of the host. */
+#define MEGABYTES(bytes)   (size_t)(bytes) >> 20, ((size_t)(bytes) >> 10 & 1023) * 10 / 1024
 #define NUMBER(generation) ((unsigned long long)(generation))
 
 /* Inside the allocator: the next look for a generation finds one that is due. */
@@ -56,14 +57,14 @@ static void tell(mqlua_worker *worker, const mqlua_state *old, size_t used, size
         mqlua_log(&worker->plugin->symbols, MQLUA_LOG_CRIT,
                   "mailerq-lua: worker %d: a state was made anew %u more times, which was not logged",
                   worker->number, suppressed);
-    mqlua_log(&worker->plugin->symbols, MQLUA_LOG_CRIT,
-              "mailerq-lua: worker %d: the policy of generation %llu, %.8s keeps %.1f MB of at most %.1f in "
-              "memory, and had %.1f when it was loaded: ITS STATE WAS MADE ANEW. What its variables held is "
-              "gone, connection.vars stay, %zu waiting tasks failed; look for a table that only grows, or "
-              "raise 'memory' in the settings",
-              worker->number, NUMBER(old->env.generation), mqlua_bundle_hash(old->env.bundle),
-              MEGABYTES(used), MEGABYTES(worker->plugin->settings->limits.memory), MEGABYTES(old->base),
-              failed);
+    mqlua_log(
+        &worker->plugin->symbols, MQLUA_LOG_CRIT,
+        "mailerq-lua: worker %d: the policy of generation %llu, %.8s keeps %zu.%zu MB of at most %zu.%zu in "
+        "memory, and had %zu.%zu when it was loaded: ITS STATE WAS MADE ANEW. What its variables held is "
+        "gone, connection.vars stay, %zu waiting tasks failed; look for a table that only grows, or "
+        "raise 'memory' in the settings",
+        worker->number, NUMBER(old->env.generation), mqlua_bundle_hash(old->env.bundle), MEGABYTES(used),
+        MEGABYTES(worker->plugin->settings->limits.memory), MEGABYTES(old->base), failed);
 }
 
 /* What waits in a state without room could only fail at its next allocation, and keeps the memory until then.

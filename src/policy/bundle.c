@@ -388,7 +388,7 @@ mqlua_bundle *mqlua_bundle_open(const char *entry, char **error)
     char *full = entry[0] == '/' || here ? normalize(here ? here : "/", entry) : NULL;
     free(here);
     if (!full) {
-        mqlua_error_set(error, "%s: %s", entry, strerror(errno));
+        mqlua_error_set(error, "%s: %s", entry, mqlua_error_text(errno));
         return NULL;
     }
     char *slash = strrchr(full, '/');

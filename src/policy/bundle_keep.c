@@ -105,7 +105,7 @@ bool mqlua_bundle_save(const mqlua_bundle *bundle, int fd, char **error)
     int why = w->why;
     free(w);
     if (why)
-        mqlua_error_set(error, "%s", strerror(why));
+        mqlua_error_set(error, "%s", mqlua_error_text(why));
     return why == 0;
 }
 
@@ -237,7 +237,7 @@ static char *read_all(int fd, struct stat *st, char **error)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            mqlua_error_set(error, "%s", n < 0 ? strerror(errno) : "cut short");
+            mqlua_error_set(error, "%s", n < 0 ? mqlua_error_text(errno) : "cut short");
             free(data);
             return NULL;
         }
@@ -255,7 +255,7 @@ mqlua_bundle *mqlua_bundle_restore(const char *path, char **error)
     *error = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        mqlua_error_set(error, "%s: %s", path, strerror(errno));
+        mqlua_error_set(error, "%s: %s", path, mqlua_error_text(errno));
         return NULL;
     }
     char *data = read_all(fd, &st, &why);

@@ -77,7 +77,7 @@ char *mqlua_bundle_read(int dirfd, const char *path, size_t *size, struct stat *
         if (result > 0)
             return text;
         if (result < 0) {
-            mqlua_error_set(error, "%s", strerror(why));
+            mqlua_error_set(error, "%s", mqlua_error_text(why));
             errno = why;
             return NULL;
         }
@@ -95,7 +95,7 @@ static bool open_folder(mqlua_bundle *bundle, char **error)
     bundle->folder_fd = open(bundle->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (bundle->folder_fd >= 0 && fstat(bundle->folder_fd, &bundle->folder_st) == 0)
         return true;
-    mqlua_error_set(error, "%s: %s", bundle->folder, strerror(errno));
+    mqlua_error_set(error, "%s: %s", bundle->folder, mqlua_error_text(errno));
     return false;
 }
 

@@ -66,7 +66,7 @@ static bool walk_subfolder(walk *w, int parent, const char *name, const char *pa
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
         return true; /* somebody else's: who requires what is in it is told */
     if (fd < 0) {
-        mqlua_error_set(w->error, "%s/%s: %s", w->folder, path, strerror(errno));
+        mqlua_error_set(w->error, "%s/%s: %s", w->folder, path, mqlua_error_text(errno));
         return false;
     }
     return walk_folder(w, fd, path, depth + 1);
@@ -117,7 +117,7 @@ static bool walk_folder(walk *w, int fd, const char *prefix, int depth)
     good = good && add(&l->folders, &l->folder_count, &l->folder_room, prefix, &self);
     DIR *folder = good ? fdopendir(fd) : NULL;
     if (!folder) {
-        mqlua_error_set(w->error, "%s/%s: %s", w->folder, prefix, strerror(errno));
+        mqlua_error_set(w->error, "%s/%s: %s", w->folder, prefix, mqlua_error_text(errno));
         close(fd);
         return false;
     }
@@ -138,7 +138,7 @@ bool mqlua_listing_read(mqlua_listing *listing, int folder_fd, const char *folde
     walk w = {.listing = listing, .folder = folder, .error = error};
     int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || !walk_folder(&w, fd, "", 0)) {
-        mqlua_error_set(error, "%s: %s", folder, strerror(fd < 0 ? errno : ENOMEM));
+        mqlua_error_set(error, "%s: %s", folder, mqlua_error_text(fd < 0 ? errno : ENOMEM));
         return false;
     }
     if (listing->count)

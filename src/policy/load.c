@@ -113,7 +113,7 @@ static bool push_bundled(lua_State *L, const char *path)
 /* Is error about a file that is not there? Then whatever requires it is told when it does. */
 static bool is_absent(const char *error)
 {
-    return strstr(error, strerror(ENOENT)) || strstr(error, strerror(ENOTDIR));
+    return strstr(error, mqlua_error_text(ENOENT)) || strstr(error, mqlua_error_text(ENOTDIR));
 }
 
 /* Pushes why a file that is there cannot be read, as a line for the message of require; "" when it is not

@@ -71,7 +71,7 @@ static bool write_lines(int fd, const void *ud, char **error)
     const mqlua_refused *r = ud;
     for (int i = 0; i < r->count; i++) {
         if (dprintf(fd, "%s\n", r->hashes[i]) < 0) {
-            mqlua_error_set(error, "%s", strerror(errno));
+            mqlua_error_set(error, "%s", mqlua_error_text(errno));
             return false;
         }
     }

@@ -48,7 +48,7 @@ static int open_beside(const char *beside, char **error)
     struct stat ours, there;
     int fd = open(beside, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0) {
-        mqlua_error_set(error, "%s", strerror(errno));
+        mqlua_error_set(error, "%s", mqlua_error_text(errno));
         return -1;
     }
     if (fstat(fd, &ours) < 0 || !S_ISREG(ours.st_mode)) {
@@ -66,7 +66,7 @@ static int open_beside(const char *beside, char **error)
     }
     if (fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0)
         return fd;
-    mqlua_error_set(error, "%s", strerror(errno));
+    mqlua_error_set(error, "%s", mqlua_error_text(errno));
     close(fd);
     return -1;
 }
@@ -84,7 +84,7 @@ static bool replace(const char *beside, const char *path, bool (*write)(int fd, 
     bool renamed = fsync(fd) == 0 && rename(beside, path) == 0;
     bool good = renamed && sync_folder(path);
     if (!good)
-        mqlua_error_set(error, "%s", strerror(errno));
+        mqlua_error_set(error, "%s", mqlua_error_text(errno));
     if (!renamed)
         unlink(beside);
     close(fd); /* last: the lock goes with it */

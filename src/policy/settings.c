@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/settings.h"
+#include "base/number.h"
 #include "base/error.h"
 #include "policy/locate.h"
 #include "policy/replace.h"
@@ -160,7 +161,7 @@ static bool check_together(const mqlua_settings *s, const char *file, char **err
     return true;
 }
 
-mqlua_settings *mqlua_settings_parse(const char *text, size_t size, const char *file, char **error)
+static mqlua_settings *parse(const char *text, size_t size, const char *file, char **error)
 {
     json_error_t where;
     mqlua_settings *settings = calloc(1, sizeof *settings);
@@ -196,6 +197,15 @@ fail:
     json_decref(root);
     mqlua_settings_free(settings);
     return NULL;
+}
+
+/* jansson reads numbers with strtod. */
+mqlua_settings *mqlua_settings_parse(const char *text, size_t size, const char *file, char **error)
+{
+    locale_t locale = uselocale(mqlua_number_locale());
+    mqlua_settings *settings = parse(text, size, file, error);
+    uselocale(locale);
+    return settings;
 }
 
 /* The whole file in a malloc'ed buffer; NULL with errno, or with *error. */
@@ -297,7 +307,7 @@ mqlua_settings *mqlua_settings_load(char **error)
         text = strdup("{}");
     }
     if (!text) {
-        mqlua_error_set(error, "%s: %s", path, strerror(errno));
+        mqlua_error_set(error, "%s: %s", path, mqlua_error_text(errno));
         return NULL;
     }
     mqlua_settings *settings = mqlua_settings_parse(text, size, path, error);

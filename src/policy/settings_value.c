@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/settings_value.h"
+#include "base/ascii.h"
 #include "base/cidr.h"
 #include "base/error.h"
+#include "base/number.h"
 #include "policy/locate.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -38,6 +39,15 @@ static bool read_path(const reader *r, const key *k, json_t *value, char **to)
     return true;
 }
 
+static bool complain_range(const reader *r, const key *k)
+{
+    char low[32], high[32];
+    mqlua_number_format(k->low, low);
+    mqlua_number_format(k->high, high);
+    return mqlua_settings_wrong(r, false, "%s must be from %s to %s%s", k->name, low, high,
+                                k->kind == SECONDS ? " seconds" : "");
+}
+
 static bool read_number(const reader *r, const key *k, json_t *value, double *to)
 {
     const char *unit = k->kind == SECONDS ? " of seconds" : "";
@@ -45,8 +55,7 @@ static bool read_number(const reader *r, const key *k, json_t *value, double *to
         return mqlua_settings_wrong(r, false, "%s must be a number%s", k->name, unit);
     double number = json_number_value(value);
     if (number < k->low || number > k->high)
-        return mqlua_settings_wrong(r, false, "%s must be from %g to %g%s", k->name, k->low, k->high,
-                                    k->kind == SECONDS ? " seconds" : "");
+        return complain_range(r, k);
     *to = number;
     return true;
 }
@@ -69,7 +78,7 @@ static double memory_value(json_t *value)
     if (json_is_integer(value))
         return (double)json_integer_value(value);
     const char *text = json_string_value(value);
-    if (!text || !isdigit((unsigned char)text[0]))
+    if (!text || !mqlua_ascii_is_digit(text[0]))
         return -1;
     char *unit;
     errno = 0;
@@ -77,7 +86,7 @@ static double memory_value(json_t *value)
     while (*unit == ' ')
         unit++;
     for (const choice *c = units; errno == 0 && c->name; c++)
-        if (strcasecmp(unit, c->name) == 0)
+        if (mqlua_ascii_equal(unit, c->name))
             return ldexp((double)number, c->value);
     return -1;
 }

@@ -128,7 +128,7 @@ static bool own(mqlua_store *store, bool *taken)
                                     : "SHARED DICTIONARIES CANNOT BE KEPT IN %s: %s. They begin empty, and "
                                       "nothing of them outlives "
                                       "this process",
-                 store->folder, strerror(why));
+                 store->folder, mqlua_error_text(why));
         store->lock_told = !*taken;
     }
     bool ours = store->lock_fd >= 0;
@@ -158,7 +158,7 @@ static void read_file(mqlua_store *store, mqlua_shared *shared, const char *path
     char *error = NULL;
     void *bytes = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
     if (bytes == MAP_FAILED) {
-        set_aside(store, path, size ? strerror(errno) : "it is empty");
+        set_aside(store, path, size ? mqlua_error_text(errno) : "it is empty");
         return;
     }
     if (!mqlua_dict_load(shared->dict, bytes, size, wall_clock(), &error))
@@ -178,7 +178,7 @@ static void fill_from_file(mqlua_store *store, mqlua_shared *shared)
         read_file(store, shared, path, fd, (size_t)info.st_size);
     else if (fd >= 0 || errno != ENOENT)
         tell(store, "the shared dictionary in %s begins empty: %s", path,
-             fd >= 0 ? "it is no regular file" : strerror(errno));
+             fd >= 0 ? "it is no regular file" : mqlua_error_text(errno));
     if (fd >= 0)
         close(fd);
 }
@@ -191,7 +191,7 @@ static bool write_file(int fd, const void *ud, char **error)
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     FILE *file = copy < 0 ? NULL : fdopen(copy, "w");
     if (!file) {
-        mqlua_error_set(error, "%s", strerror(errno));
+        mqlua_error_set(error, "%s", mqlua_error_text(errno));
         if (copy >= 0)
             close(copy);
         return false;
@@ -204,7 +204,7 @@ static bool write_file(int fd, const void *ud, char **error)
         good = false;
     }
     if (!good)
-        mqlua_error_set(error, "%s", strerror(why));
+        mqlua_error_set(error, "%s", mqlua_error_text(why));
     return good;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "vm/copy.h"
+#include "base/number.h"
 #include "vm/internal.h"
 #include "vm/refs.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,14 +31,23 @@ static void leave_out(walk *w, int index)
     memcpy(w->copy->path, w->path, sizeof w->path);
 }
 
+static const char *number_text(double number, char text[32])
+{
+    if (isinf(number)) /* keys are never NaN */
+        return number > 0 ? "inf" : "-inf";
+    mqlua_number_format(number, text);
+    return text;
+}
+
 static size_t enter_key(walk *w, int key)
 {
     size_t before = w->path_size, room = sizeof w->path - before;
+    char number[32];
     int size = 0;
     if (lua_type(w->from, key) == LUA_TSTRING)
         size = snprintf(w->path + before, room, ".%s", lua_tostring(w->from, key));
     else if (lua_type(w->from, key) == LUA_TNUMBER)
-        size = snprintf(w->path + before, room, "[%.14g]", lua_tonumber(w->from, key));
+        size = snprintf(w->path + before, room, "[%s]", number_text(lua_tonumber(w->from, key), number));
     w->path_size = (size_t)size < room ? before + (size_t)size : sizeof w->path - 1;
     return before;
 }

@@ -4,6 +4,7 @@
  * limits or run code that nobody wrote as text is there only when the settings allow it. */
 
 #include "vm/bytes.h"
+#include "vm/date.h"
 #include "vm/files.h"
 #include "vm/heavy.h"
 #include "vm/internal.h"
@@ -301,6 +302,7 @@ void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits)
     mqlua_bytes_open(L);
     mqlua_pattern_open(L);
     mqlua_heavy_open(L);
+    mqlua_date_open(L);
     mqlua_pairs_open(L);
     mqlua_refs_open(L);
     lua_settop(L, 1);

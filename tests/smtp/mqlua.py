@@ -28,6 +28,7 @@ import tempfile
 import threading
 import time
 
+import locales
 import profiles
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -200,6 +201,8 @@ class Host:
         if plugins is None and "auth-by-symbol" not in (knobs or {}):
             plugins = self._choose_plugin(chosen)
         self.knobs = {**profiles.DEFAULTS, **chosen}
+        if self.knobs["locale"] == "environment":
+            self.environment = {**self.environment, **locales.environment(), **(environment or {})}
         self._add_settings(settings, profiles.told(chosen) if told else {})
         self._add_plugins(plugins)
         for name, value in chosen.items():

@@ -5,6 +5,7 @@
 
   strict    the default of every knob: the reading that is hardest on plugins (what is run without MQLUA_PROFILE)
   lenient   the host that forgives: nothing is checked that need not be, nothing happens late or by chance
+  turkish   the default of every knob, in a process with a Turkish 8-bit locale
   far       every knob as far from its default as it goes, in the shape of an old MailerQ 4.0
 
 A test that holds under one reading only says so: it sets the knob (Host(knobs={"data": "whole"})), and what it
@@ -30,7 +31,8 @@ FAR = {
     "json": "minimal", "message-after-reply": "on", "data-in-loop": "ok", "flag-values": "libev", "brackets": "on",
     "extract": "off",
 }
-PROFILES = {"strict": {}, "lenient": LENIENT, "far": FAR}
+TURKISH = {"locale": "environment"}  # the variables are those of locales.py
+PROFILES = {"strict": {}, "lenient": LENIENT, "far": FAR, "turkish": TURKISH}
 NAME = os.environ.get("MQLUA_PROFILE", "strict")
 
 # What the program does without any knob. Policies are tried without AUTH being demanded, so auth-by-symbol is off.
@@ -42,7 +44,7 @@ DEFAULTS = {
     "data-unstuffed": "off", "recipient": "address", "local": "address", "own-auth": "none", "auth-outside": "ignore",
     "password": "given", "json": "full", "message-after-reply": "off", "json-export": "yes", "data-in-loop": "poison",
     "flag-values": "odd", "decoys": "off", "brackets": "off", "extract": "on", "timers": "late",
-    "watchers": "spurious", "blocking": "on", "strict": "on",
+    "watchers": "spurious", "blocking": "on", "strict": "on", "locale": "C",
 }
 
 # C plugins are compiled against one header: these would make it another one. And they export what they export.

@@ -39,6 +39,27 @@ EVENTS = """version initialize cleanup context_initialize context_cleanup smtp_i
 smtp_in_authenticate smtp_in_mailfrom smtp_in_rcptto smtp_in_data smtp_in_message smtp_in_close smtp_out_data
 smtp_out_sent""".split()
 
+# The locale of the process is the host's: what asks it has a name of ours instead (base/ascii.h, base/number.h, and
+# mqlua_error_text in base/error.h). Word and what to use; or the few files that may.
+LOCALE = {
+    r"is(?:alpha|alnum|digit|xdigit|space|upper|lower|punct|print|graph|cntrl|blank)|to(?:upper|lower)": "base/ascii.h",
+    r"str(?:n?casecmp|casestr)|fnmatch|regcomp": "base/ascii.h",
+    r"str(?:coll|xfrm)|isw\w+|tow(?:lower|upper)|mbs?r?towcs?|wcs?r?tombs?": "base/ascii.h",
+    r"strto(?:d|f|ld)|ato[f]|strfmon|localeconv": "mqlua_number_parse",
+    r"strftime|strptime|asctime(?:_r)?|ctime(?:_r)?|getdate": "strftime_l, for more than numbers",
+    r"strerror(?:_r)?|perror": "mqlua_error_text",
+    r"setlocale": "nothing: the locale is the host's",
+}
+MAY_ASK = {
+    "src/host/host.c": "setlocale",                 # the knob that makes it a host with a locale
+    "src/host/message_json.c": "strftime|strptime",  # numbers alone, which are the same everywhere
+    "src/host/api.c": "strftime",
+    "src/mq/log.c": "strftime",
+}
+# A decimal point is printed by nobody else: its text depends on the locale.
+FLOAT = r"%[-+ #0-9.*]*[lL]?[eEgGaA]|%[-+ #0]*\d*(?:[lL]?[fF]|\.(?!0[fF])[\d*]+[lL]?[fF])"
+MAY_PRINT = {"src/base/number.c", "src/host/loop.c", "src/host/chain.c"}  # host: texts for who runs the tests
+
 breaches = []
 
 
@@ -70,6 +91,16 @@ def check_include(path, folder, name, quoted):
         breach(where, f"src/{folder} must not know src/{other}")
 
 
+def check_locale(path, text, raw):
+    for words, instead in LOCALE.items():
+        for name in re.findall(rf"(?<![\w.>])({words})\s*\(", text):
+            if not re.fullmatch(MAY_ASK.get(str(path), "-"), name):
+                breach(path, f"{name} asks the locale of the host's process: use {instead}")
+    for string in re.findall(r'"(?:\\.|[^"\\\n])*"', re.sub(r"/\*.*?\*/", "", raw, flags=re.DOTALL)):
+        if str(path) not in MAY_PRINT and re.search(FLOAT, string.replace("%%", "")):
+            breach(path, f"{string} prints a decimal point of the locale: use mqlua_number_format")
+
+
 def check_sources():
     folders = {path.name for path in SRC.iterdir() if path.is_dir()}
     for folder in sorted(folders - set(ALLOWED) - {"modules"}):
@@ -81,6 +112,7 @@ def check_sources():
         text = code(path.read_text())
         for quote, name in re.findall(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"]+)[>\"]", text, re.MULTILINE):
             check_include(path, folder, name, quote == '"')
+        check_locale(path.relative_to(ROOT), text, path.read_text())
         if folder in NO_HOST:
             for name in sorted(set(re.findall(r"\bMQ_\w+", text))):
                 breach(path.relative_to(ROOT), f"src/{folder} knows no {name}")
