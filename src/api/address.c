@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/address.h"
-#include <ctype.h>
+#include "base/email.h"
+#include "vm/bytes.h"
 #include <string.h>
 
 typedef struct address {
     mqlua_object object;
     mqlua_local *local;
     uint64_t local_serial;
-    size_t size;      /* of the whole text; 0: the null sender */
-    size_t localpart; /* bytes before the last @ */
-    char email[];
+    mqlua_email email; /* of text; size 0: the null sender */
+    char text[];
 } address;
 
 static const mqlua_type address_type;
@@ -20,79 +20,61 @@ static address *check(lua_State *L)
     return mqlua_object_check(L, 1, &address_type);
 }
 
-/* Bytes before the first blank, where parameters of the command may follow. A quoted local part may have
- * blanks. */
-static size_t address_size(const char *email)
-{
-    bool quoted = false;
-    size_t i = 0, size = strlen(email);
-    if (!memchr(email, '"', size)) {
-        const char *blank = memchr(email, ' ', size);
-        return blank ? (size_t)(blank - email) : size;
-    }
-    for (; email[i] && (quoted || email[i] != ' '); i++) {
-        if (email[i] == '"')
-            quoted = !quoted;
-        else if (quoted && email[i] == '\\' && email[i + 1])
-            i++;
-    }
-    return quoted ? strcspn(email, " ") : i;
-}
-
 void mqlua_address_push(lua_State *L, const char *email, mqlua_local *local)
 {
-    size_t size = email ? address_size(email) : 0;
-    if (size >= 2 && email[0] == '<' && email[size - 1] == '>') {
-        email++;
-        size -= 2;
-    }
+    size_t size = email ? strlen(email) : 0;
+    if (size && memchr(email, ' ', size))
+        size = mqlua_email_length(email, size);
     address *a = mqlua_object_push(L, &address_type, sizeof *a + size + 1, NULL);
     a->local = local;
     a->local_serial = local ? local->slot.serial : 0;
-    a->size = size;
-    memcpy(a->email, email ? email : "", size);
-    const char *at = memrchr(a->email, '@', size);
-    a->localpart = at ? (size_t)(at - a->email) : size;
+    if (size)
+        memcpy(a->text, email, size);
+    mqlua_email_read(&a->email, a->text, size);
+    a->text[a->email.text + a->email.size - a->text] = '\0'; /* a bracket may have been there */
+}
+
+static int push_text(lua_State *L, const char *text, size_t size, bool is_there)
+{
+    if (is_there)
+        lua_pushlstring(L, text, size);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* Room for a part of a, whatever it becomes: the given one, or a userdata that is pushed. */
+static char *room_for(lua_State *L, const mqlua_email *email, char given[MQLUA_EMAIL_KEY])
+{
+    return email->size <= MQLUA_EMAIL_READ ? given : lua_newuserdata(L, email->size + MQLUA_EMAIL_MORE);
 }
 
 static int get_email(lua_State *L, void *object)
 {
-    const address *a = object;
-    if (a->size)
-        lua_pushlstring(L, a->email, a->size);
-    else
-        lua_pushnil(L);
-    return 1;
+    const mqlua_email *email = &((const address *)object)->email;
+    return push_text(L, email->text, email->size, email->size);
 }
 
 static int get_localpart(lua_State *L, void *object)
 {
-    const address *a = object;
-    if (a->size)
-        lua_pushlstring(L, a->email, a->localpart);
-    else
-        lua_pushnil(L);
-    return 1;
+    const mqlua_email *email = &((const address *)object)->email;
+    char given[MQLUA_EMAIL_KEY];
+    if (email->plain)
+        return push_text(L, email->text, email->local_end, email->size);
+    return push_text(L, given, mqlua_email_local(email, given), true);
 }
 
 static int get_domain(lua_State *L, void *object)
 {
-    const address *a = object;
-    if (a->localpart + 1 >= a->size) {
-        lua_pushnil(L);
-        return 1;
-    }
-    luaL_Buffer buffer;
-    luaL_buffinit(L, &buffer);
-    for (size_t i = a->localpart + 1; i < a->size; i++)
-        luaL_addchar(&buffer, (char)tolower((unsigned char)a->email[i]));
-    luaL_pushresult(&buffer);
-    return 1;
+    const mqlua_email *email = &((const address *)object)->email;
+    char given[MQLUA_EMAIL_KEY], *text = room_for(L, email, given);
+    size_t size = mqlua_email_domain(email, false, text);
+    return push_text(L, text, size, size);
 }
 
 static int get_is_null(lua_State *L, void *object)
 {
-    lua_pushboolean(L, ((const address *)object)->size == 0);
+    lua_pushboolean(L, ((const address *)object)->email.size == 0);
     return 1;
 }
 
@@ -125,10 +107,25 @@ static int set_is_local(lua_State *L, void *object)
     return 0;
 }
 
+static const char *text_of(const void *object, size_t *size)
+{
+    const mqlua_email *email = &((const address *)object)->email;
+    *size = email->size ? email->size : 2;
+    return email->size ? email->text : "<>";
+}
+
 static int l_tostring(lua_State *L)
 {
-    address *a = check(L);
-    lua_pushlstring(L, a->size ? a->email : "<>", a->size ? a->size : 2);
+    size_t size;
+    const char *text = text_of(check(L), &size);
+    lua_pushlstring(L, text, size);
+    return 1;
+}
+
+static int l_eq(lua_State *L)
+{
+    const address *other = mqlua_object_check(L, 2, &address_type);
+    lua_pushboolean(L, mqlua_email_same(&check(L)->email, &other->email));
     return 1;
 }
 
@@ -137,31 +134,18 @@ static const mqlua_field fields[] = {
     {"is_null", get_is_null, NULL}, {"is_local", get_is_local, set_is_local}, {NULL, NULL, NULL},
 };
 
-static const luaL_Reg meta[] = {{"__tostring", l_tostring}, {NULL, NULL}};
+static const luaL_Reg meta[] = {
+    {"__tostring", l_tostring}, {"__eq", l_eq}, {"__concat", mqlua_bytes_l_concat}, {NULL, NULL}};
 
-static const mqlua_type address_type = {.name = "address", .fields = fields, .meta = meta};
-
-const char *mqlua_address_text(lua_State *L, int index)
-{
-    address *a = mqlua_object_test(L, index, &address_type, NULL);
-    if (a)
-        return a->size ? a->email : NULL;
-    if (lua_isnil(L, index))
-        return NULL;
-    size_t size;
-    const char *text = luaL_checklstring(L, index, &size);
-    if (size != address_size(text) || strpbrk(text, "\t\r\n<>"))
-        luaL_error(L, "'%s' is not an address: spaces, <, >, CR, LF and NUL are refused", text);
-    return *text ? text : NULL;
-}
+static const mqlua_type address_type = {.name = "address", .fields = fields, .meta = meta, .text = text_of};
 
 bool mqlua_address_get(lua_State *L, int index, const char **email, size_t *size)
 {
     address *a = mqlua_object_test(L, index, &address_type, NULL);
     if (!a)
         return false;
-    *email = a->size ? a->email : NULL;
-    *size = a->size;
+    *email = a->email.size ? a->email.text : NULL;
+    *size = a->email.size;
     return true;
 }
 

@@ -20,10 +20,6 @@ typedef struct mqlua_local {
  * and what follows a space is cut. local may be NULL. Raises on lack of memory. */
 void mqlua_address_push(lua_State *L, const char *email, mqlua_local *local);
 
-/* The text of a string or address at index (NULL: the null sender, from nil or an address that is null), or
- * raises. It lies on the Lua stack. */
-const char *mqlua_address_text(lua_State *L, int index);
-
 /* The address object at index: its text (NULL: the null sender) and size. False when it is something else.
  * Never raises. */
 bool mqlua_address_get(lua_State *L, int index, const char **email, size_t *size);

@@ -57,6 +57,7 @@ typedef struct mqlua_env {
     bool outlives; /* set when a task or timer was made that can run after the event of now */
     int arguments; /* registry: pushes the arguments of a handler (plugin/arguments.c) */
     void *worker;  /* plugin/worker.h */
+    struct mqlua_message *messages; /* api/message.h: those that have begun and not ended */
 } mqlua_env;
 
 static inline mqlua_env *mqlua_env_of(lua_State *L)

@@ -30,6 +30,8 @@ bool mqlua_log_allow(mqlua_log_limit *limit, double now, unsigned *suppressed)
 /* Leaves the finished text at 1. Without arguments it is taken as it is, so that "100%" can be logged. */
 static const char *format(lua_State *L, const char *name)
 {
+    if (lua_isuserdata(L, 1) && luaL_callmeta(L, 1, "__tostring"))
+        lua_replace(L, 1); /* an address, a buffer */
     luaL_checkstring(L, 1);
     if (lua_gettop(L) == 1)
         return lua_tostring(L, 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/message.h"
+#include "api/assign.h"
 #include "api/headers.h"
 #include "json/doc.h"
 #include "vm/bytes.h"
@@ -23,10 +24,10 @@ static mqlua_message *check(lua_State *L)
 
 /* ---- the document ---- */
 
-static bool json_string(const mqlua_message *m, const char *key, const char **text, size_t *size)
+bool mqlua_message_text(const mqlua_message *m, const char *key, const char **text, size_t *size)
 {
     const mqlua_tree *tree = m->env->tree;
-    void *root = m->env->symbols->json(m->host), *node;
+    void *root = tree ? m->env->symbols->json(m->host) : NULL, *node;
     if (!root || !tree->object_get(tree, root, key, &node) || tree->type(tree, node) != MQLUA_TREE_STRING)
         return false;
     *text = tree->string(tree, node, size);
@@ -41,7 +42,7 @@ static void push_mime(lua_State *L, void *ud)
     size_t size = 0;
     if (mqlua_event_outgoing(m->event) && (mime = m->env->symbols->mime(m->host)))
         size = strlen(mime);
-    else if (!json_string(m, "mime", &mime, &size) && (mime = m->env->symbols->mime(m->host)))
+    else if (!mqlua_message_text(m, "mime", &mime, &size) && (mime = m->env->symbols->mime(m->host)))
         size = strlen(mime);
     if (mime)
         mqlua_bytes_push(L, mime, size, &m->mime_slot);
@@ -88,21 +89,6 @@ static void check_writable(lua_State *L, mqlua_message *m, const char *key)
                    key);
 }
 
-/* Puts an address in place of what was assigned. */
-static void check_address(lua_State *L, const char *key, int index, bool may_be_null)
-{
-    const char *text = mqlua_address_text(L, index);
-    if (!text && !may_be_null)
-        luaL_error(L, "%s must be an address", key);
-    if (text && !strchr(text, '@'))
-        luaL_error(L, "%s must be an address such as \"user@example.com\", got \"%s\"", key, text);
-    if (text)
-        lua_pushstring(L, text);
-    else
-        lua_pushnil(L);
-    lua_replace(L, index);
-}
-
 static void check_assignment(lua_State *L, void *ud, const char *key, int index)
 {
     mqlua_message *m = ud;
@@ -110,9 +96,9 @@ static void check_assignment(lua_State *L, void *ud, const char *key, int index)
     if (strcmp(key, "mime") == 0)
         mqlua_headers_check_mime(L, index);
     else if (strcmp(key, "envelope") == 0)
-        check_address(L, key, index, true);
+        mqlua_assign_address(L, key, index, true);
     else if (strcmp(key, "recipient") == 0)
-        check_address(L, key, index, false);
+        mqlua_assign_address(L, key, index, false);
     else
         mqlua_properties_check(L, key, index);
 }
@@ -160,6 +146,11 @@ void mqlua_message_init(mqlua_message *m, mqlua_env *env, MQ_Message *host, mqlu
     m->local.host = NULL;
     m->local.staged = false;
     m->object = LUA_NOREF;
+    m->previous = NULL;
+    m->next = env->messages;
+    if (m->next)
+        m->next->previous = m;
+    env->messages = m;
 }
 
 void mqlua_message_end(mqlua_message *m)
@@ -174,6 +165,9 @@ void mqlua_message_end(mqlua_message *m)
     mqlua_refs_drop(m->env->vm, m->object);
     m->object = LUA_NOREF;
     m->host = NULL;
+    if (m->next)
+        m->next->previous = m->previous;
+    *(m->previous ? &m->previous->next : &m->env->messages) = m->next;
 }
 
 static int commit_document(lua_State *L)

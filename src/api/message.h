@@ -17,6 +17,7 @@ typedef struct mqlua_message {
     mqlua_slot mime_slot; /* moves on when another MIME is committed */
     MQ_Message *host;     /* NULL: over */
     mqlua_env *env;
+    struct mqlua_message *next, *previous; /* in env->messages */
     mqlua_event event;
     mqlua_local local;
     int object;         /* registry reference, or LUA_NOREF */
@@ -34,6 +35,10 @@ void mqlua_message_end(mqlua_message *message);
 void mqlua_message_push(lua_State *L, mqlua_message *message);
 void mqlua_message_push_json(lua_State *L, mqlua_message *message);
 mqlua_doc *mqlua_message_document(lua_State *L, mqlua_message *message); /* not pushed */
+
+/* The text that the host has under key ("recipient"); what is staged is not looked at. False: there is none.
+ * Never raises. */
+bool mqlua_message_text(const mqlua_message *message, const char *key, const char **text, size_t *size);
 
 /* Writes what is staged. 0, or -1 with *error (malloc'ed, may be NULL): nothing was written then. Not from
  * inside Lua. */

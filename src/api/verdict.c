@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/verdict.h"
+#include "api/assign.h"
 #include "api/report.h"
 #include "base/line.h"
 #include <stdio.h>
@@ -150,10 +151,9 @@ static int l_discard(lua_State *L)
 static int l_quarantine(lua_State *L)
 {
     char line[TEXT_MAX + 1];
-    const char *recipient = luaL_checkstring(L, 1);
-    luaL_argcheck(L, strchr(recipient, '@') && !strpbrk(recipient, " \t\r\n<>"), 1,
-                  "must be the address of a mailbox, such as \"quarantine@example.com\"");
-    return push_verdict(L, MQLUA_VERDICT_QUARANTINE, recipient,
+    luaL_checkany(L, 1);
+    mqlua_assign_address(L, "the recipient of mq.quarantine", 1, false);
+    return push_verdict(L, MQLUA_VERDICT_QUARANTINE, lua_tostring(L, 1),
                         clean_line(L, 2, "quarantined by policy", false, line));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/lookup.h"
+#include "base/email.h"
 #include "base/error.h"
 
 #include <stdint.h>
@@ -11,9 +12,10 @@
 
 enum { KEY_WORDS = (MQLUA_LOOKUP_KEY + 7) / 8 };
 
-/* Keys and values stay in the file's text: an entry only says where. */
+/* Keys and values stay in the file's text: an entry only says where. Keys that are spelt otherwise than they
+ * are known by are written behind it, as it were. */
 typedef struct entry {
-    uint32_t key, value; /* offsets in text */
+    uint32_t key, value; /* offsets in text; of a key, from size on, in spelt */
     uint32_t key_size, value_size;
 } entry;
 
@@ -25,6 +27,9 @@ typedef struct place {
 
 struct mqlua_lookup {
     const char *text;
+    size_t size;
+    char *spelt;
+    size_t spelt_size, spelt_room;
     entry *entries;
     place *places;
     size_t count, room;
@@ -67,6 +72,11 @@ static bool same_key(const char *key, const uint64_t *lowered, size_t size)
     return i >= size;
 }
 
+static const char *key_of(const mqlua_lookup *lookup, const entry *e)
+{
+    return e->key < lookup->size ? lookup->text + e->key : lookup->spelt + (e->key - lookup->size);
+}
+
 /* Where key is, or the free place where it belongs. lowered is the key in lower case. */
 static place *find(const mqlua_lookup *lookup, const uint64_t *lowered, size_t size, uint32_t hash)
 {
@@ -75,13 +85,14 @@ static place *find(const mqlua_lookup *lookup, const uint64_t *lowered, size_t s
         if (!here->index)
             return here;
         const entry *e = &lookup->entries[here->index - 1];
-        if (here->hash == hash && e->key_size == size && same_key(lookup->text + e->key, lowered, size))
+        if (here->hash == hash && e->key_size == size && same_key(key_of(lookup, e), lowered, size))
             return here;
     }
 }
 
-bool mqlua_lookup_get(const mqlua_lookup *lookup, const char *key, size_t size, const char **value,
-                      size_t *value_size)
+/* key is in its canonical form. */
+static bool get(const mqlua_lookup *lookup, const char *key, size_t size, const char **value,
+                size_t *value_size)
 {
     uint64_t lowered[KEY_WORDS];
     if (size > MQLUA_LOOKUP_KEY || !lookup->count)
@@ -101,12 +112,25 @@ bool mqlua_lookup_get(const mqlua_lookup *lookup, const char *key, size_t size, 
 bool mqlua_lookup_address(const mqlua_lookup *lookup, const char *address, size_t size, const char **value,
                           size_t *value_size)
 {
-    const char *domain = memrchr(address, '@', size); /* the last one: a quoted local part may hold others */
+    char spelt[MQLUA_EMAIL_KEY];
+    mqlua_email email;
+    mqlua_email_read(&email, address, size);
+    const char *key = mqlua_email_key(&email, &size, spelt);
+    const char *domain = email.domain > email.local_end ? memrchr(key, '@', size) : NULL;
     if (!domain)
         return false;
-    return mqlua_lookup_get(lookup, address, size, value, value_size) ||
-           (domain > address &&
-            mqlua_lookup_get(lookup, domain, size - (size_t)(domain - address), value, value_size));
+    return get(lookup, key, size, value, value_size) ||
+           (domain > key && get(lookup, domain, size - (size_t)(domain - key), value, value_size));
+}
+
+bool mqlua_lookup_get(const mqlua_lookup *lookup, const char *key, size_t size, const char **value,
+                      size_t *value_size)
+{
+    char spelt[MQLUA_EMAIL_KEY];
+    mqlua_email email;
+    mqlua_email_read(&email, key, size);
+    key = mqlua_email_key(&email, &size, spelt);
+    return get(lookup, key, size, value, value_size);
 }
 
 size_t mqlua_lookup_count(const mqlua_lookup *lookup)
@@ -118,6 +142,7 @@ void mqlua_lookup_free(mqlua_lookup *lookup)
 {
     if (!lookup)
         return;
+    free(lookup->spelt);
     free(lookup->entries);
     free(lookup->places);
     free(lookup);
@@ -139,10 +164,47 @@ static size_t line_of(const mqlua_lookup *lookup, uint32_t offset)
     return line;
 }
 
+static bool too_long(parser *p)
+{
+    mqlua_error_set(p->error, "%s:%zu: a key of more than %d bytes", p->name, p->line, MQLUA_LOOKUP_KEY);
+    return false;
+}
+
+/* Puts the key of e, if it is spelt otherwise than it is known by, behind the others of its kind. */
+static bool respell(parser *p, entry *e)
+{
+    mqlua_lookup *lookup = p->lookup;
+    char spelt[MQLUA_EMAIL_KEY];
+    size_t size;
+    mqlua_email email;
+    mqlua_email_read(&email, lookup->text + e->key, e->key_size);
+    const char *key = mqlua_email_key(&email, &size, spelt);
+    if (key == lookup->text + e->key)
+        return true;
+    if (size > MQLUA_LOOKUP_KEY)
+        return too_long(p);
+    size_t needed = lookup->spelt_size + size;
+    if (needed > lookup->spelt_room) {
+        char *more = realloc(lookup->spelt, 2 * needed);
+        if (!more || lookup->size + needed > UINT32_MAX) {
+            lookup->spelt = more ? more : lookup->spelt;
+            mqlua_error_set(p->error, "%s: not enough memory", p->name);
+            return false;
+        }
+        lookup->spelt = more;
+        lookup->spelt_room = 2 * needed;
+    }
+    memcpy(lookup->spelt + lookup->spelt_size, key, size);
+    e->key = (uint32_t)(lookup->size + lookup->spelt_size);
+    e->key_size = (uint32_t)size;
+    lookup->spelt_size = needed;
+    return true;
+}
+
 static bool insert(parser *p, const entry *e)
 {
     mqlua_lookup *lookup = p->lookup;
-    const char *key = lookup->text + e->key;
+    const char *key = key_of(lookup, e);
     uint64_t lowered[KEY_WORDS];
     uint32_t hash = hash_key(key, e->key_size, lowered);
     place *here = find(lookup, lowered, e->key_size, hash);
@@ -156,8 +218,22 @@ static bool insert(parser *p, const entry *e)
         !memcmp(lookup->text + old->value, lookup->text + e->value, e->value_size))
         return true;
     mqlua_error_set(p->error, "%s:%zu: '%.*s' has another value in line %zu", p->name, p->line,
-                    e->key_size > 100 ? 100 : (int)e->key_size, key, line_of(lookup, old->key));
+                    e->key_size > 100 ? 100 : (int)e->key_size, key, line_of(lookup, old->value));
     return false;
+}
+
+/* Behind the first word. The local part of an address may have blanks in quotes. */
+static const char *key_end(const char *from, const char *to)
+{
+    const char *end = from;
+    if (*from == '"') {
+        for (end++; end < to && *end != '"'; end++)
+            end += *end == '\\';
+        end = end + 1 < to && end[1] == '@' ? end + 1 : from;
+    }
+    while (end < to && !blank(*end))
+        end++;
+    return end;
 }
 
 /* One line without its end, from and to after trimming. */
@@ -174,16 +250,12 @@ static bool parse_line(parser *p, const char *from, const char *to)
         mqlua_error_set(p->error, "%s:%zu: a NUL byte: this is no text file", p->name, p->line);
         return false;
     }
-    const char *end = from;
-    while (end < to && !blank(*end))
-        end++;
+    const char *end = key_end(from, to);
     const char *value = end;
     while (value < to && blank(*value))
         value++;
-    if (end - from > MQLUA_LOOKUP_KEY) {
-        mqlua_error_set(p->error, "%s:%zu: a key of more than %d bytes", p->name, p->line, MQLUA_LOOKUP_KEY);
-        return false;
-    }
+    if (end - from > MQLUA_LOOKUP_KEY)
+        return too_long(p);
     if (!p->map && value < to && *value != '#') {
         mqlua_error_set(p->error,
                         "%s:%zu: more than one word: in a set a line is one key (mq.map reads values)",
@@ -200,7 +272,7 @@ static bool parse_line(parser *p, const char *from, const char *to)
         e.value = (uint32_t)(value - text);
         e.value_size = (uint32_t)(to - value);
     }
-    return insert(p, &e);
+    return respell(p, &e) && insert(p, &e);
 }
 
 /* Room for as many entries as there are lines. */
@@ -215,6 +287,7 @@ static mqlua_lookup *make_room(const char *text, size_t size)
     while (places < lines * 2)
         places *= 2;
     lookup->text = text;
+    lookup->size = size;
     lookup->room = lines;
     lookup->mask = places - 1;
     lookup->entries = calloc(lines, sizeof *lookup->entries);
@@ -231,6 +304,9 @@ static void give_back(mqlua_lookup *lookup)
     entry *fit = lookup->count ? realloc(lookup->entries, lookup->count * sizeof *fit) : NULL;
     if (fit)
         lookup->entries = fit;
+    char *spelt = lookup->spelt_size ? realloc(lookup->spelt, lookup->spelt_size) : NULL;
+    if (spelt)
+        lookup->spelt = spelt;
 }
 
 mqlua_lookup *mqlua_lookup_parse(const char *text, size_t size, const char *name, bool map, char **error)

@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * Data files of a policy: sets and maps with case-insensitive keys (ASCII), and whole texts.
+ * Data files of a policy: sets and maps with case-insensitive keys (ASCII), and whole texts. Addresses,
+ * domains and names of hosts are known by their canonical forms (base/email.h), however they are spelt.
  *
  * One entry a line; blanks around it, empty lines and lines that begin with # do not count. In a set a line
  * is one key, and " #" begins a comment. In a map it is a key, blanks, and a value that goes to the end of
- * the line.
+ * the line. A key that begins with a quoted string and an @ may have blanks in the quotes.
  *
  * A table is built once and never changes: any number of threads may ask it.
  */

@@ -63,12 +63,15 @@ bool mqlua_bytes_to(lua_State *L, int index, const char **data, size_t *size)
 
 const char *mqlua_bytes_check(lua_State *L, int index, size_t *size)
 {
+    const char *text = NULL;
     if (lua_type(L, index) == LUA_TUSERDATA && mqlua_object_test(L, index, &mqlua_bytes_type, NULL)) {
         const mqlua_bytes *bytes = mqlua_object_check(L, index, &mqlua_bytes_type); /* raises if dead */
         *size = bytes->size;
         return bytes->data;
     }
-    return luaL_checklstring(L, index, size);
+    if (lua_type(L, index) == LUA_TUSERDATA)
+        text = mqlua_object_text(L, index, size);
+    return text ? text : luaL_checklstring(L, index, size);
 }
 
 /* ---- for Lua ---- */
@@ -166,13 +169,13 @@ static void push_operand(lua_State *L, int index)
         lua_pushvalue(L, index);
         return;
     }
-    if (!mqlua_object_test(L, index, &mqlua_bytes_type, NULL))
+    if (!mqlua_object_test(L, index, &mqlua_bytes_type, NULL) && !mqlua_object_text(L, index, &size))
         luaL_error(L, "attempt to concatenate a %s value", luaL_typename(L, index));
     data = mqlua_bytes_check(L, index, &size);
     push_charged(L, data, size);
 }
 
-static int l_concat(lua_State *L)
+int mqlua_bytes_l_concat(lua_State *L)
 {
     lua_settop(L, 2);
     push_operand(L, 1);
@@ -189,7 +192,8 @@ static const luaL_Reg methods[] = {
 };
 
 static const luaL_Reg meta[] = {
-    {"__concat", l_concat}, {"__eq", l_eq}, {"__len", l_len}, {"__tostring", l_tostring}, {NULL, NULL},
+    {"__concat", mqlua_bytes_l_concat}, {"__eq", l_eq}, {"__len", l_len},
+    {"__tostring", l_tostring},         {NULL, NULL},
 };
 
 const mqlua_type mqlua_bytes_type = {

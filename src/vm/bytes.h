@@ -35,5 +35,9 @@ void mqlua_bytes_detach(lua_State *L, int index);
  * bytes. Numbers are not converted. Never raises. */
 bool mqlua_bytes_to(lua_State *L, int index, const char **data, size_t *size);
 
-/* As luaL_checklstring, but takes a buffer too. Raises for a dead one, and for other types as Lua does. */
+/* As luaL_checklstring, but takes a buffer too, and objects that show a text (mqlua_object_text). Raises for
+ * a dead buffer, and for other types as Lua does. */
 const char *mqlua_bytes_check(lua_State *L, int index, size_t *size);
+
+/* __concat of buffers and of objects that show a text. */
+int mqlua_bytes_l_concat(lua_State *L);

@@ -274,6 +274,24 @@ void *mqlua_object_test(lua_State *L, int index, const mqlua_type *type, bool *a
     return object;
 }
 
+static bool is_known(mqlua_vm *vm, const mqlua_type *type)
+{
+    for (size_t i = 0; i < MQLUA_TYPES; i++)
+        if (vm->types[i].type == type)
+            return type != NULL;
+    return false;
+}
+
+const char *mqlua_object_text(lua_State *L, int index, size_t *size)
+{
+    if (lua_type(L, index) != LUA_TUSERDATA || lua_objlen(L, index) < sizeof(mqlua_object))
+        return NULL;
+    const mqlua_object *object = lua_touserdata(L, index);
+    if (!is_known(mqlua_vm_of(L), object->type) || !object->type->text || !is_alive(object))
+        return NULL;
+    return object->type->text(object, size);
+}
+
 void *mqlua_object_check(lua_State *L, int index, const mqlua_type *type)
 {
     bool alive;

@@ -31,6 +31,9 @@ typedef struct mqlua_type {
     const mqlua_field *fields; /* ends with a NULL name, at most MQLUA_FIELDS; may be NULL */
     const luaL_Reg *methods;   /* ends with a NULL name; may be NULL */
     const luaL_Reg *meta;      /* metamethods other than __index and __newindex; may be NULL */
+    /* The text that an object shows: string functions and .. take it for that. NULL: it shows none. The text
+     * belongs to the object. */
+    const char *(*text)(const void *object, size_t *size);
 } mqlua_type;
 
 /* What every object of ours begins with. */
@@ -54,6 +57,10 @@ void *mqlua_object_check(lua_State *L, int index, const mqlua_type *type);
 /* The object at index, or NULL when it is something else. *alive (may be NULL) tells whether it lives. Never
  * raises. */
 void *mqlua_object_test(lua_State *L, int index, const mqlua_type *type, bool *alive);
+
+/* The text that the object at index shows, which lives as long as it does. NULL when it shows none, is dead,
+ * or is something else. Never raises. */
+const char *mqlua_object_text(lua_State *L, int index, size_t *size);
 
 /* Of a NULL-terminated list of names, the one nearest to name, or NULL when none is near. Never raises. */
 const char *mqlua_object_nearest(const char *name, const char *const *names, size_t stride);

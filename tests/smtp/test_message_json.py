@@ -144,7 +144,7 @@ def test_encode_of_the_document(probe):
     ("json[1] = 1", "keys must be strings"),
     ("json.recipient = nil", "recipient must be an address"),
     ("json.recipient = 'nobody'", "recipient must be an address such as"),
-    ("json.recipient = 'a@b.c>\\r\\nX'", "is not an address"),
+    ("json.recipient = 'a@b.c>\\r\\nX'", "has a control character"),
     ("json.mime = 'no header'", ""),
     ("json.mime = 5", ""),
     ("message.recipient = nil", "recipient must be an address"),

@@ -60,6 +60,52 @@ static void maps(void **state)
     mqlua_lookup_free(map);
 }
 
+/* One mailbox, one spelling: in the file and in what is asked for. */
+static void spellings(void **state)
+{
+    static const char *const joe[] = {
+        "joe@example.org",        "JOE@Example.ORG",           "\"joe\"@example.org",
+        "\"j\\oe\"@example.org.", "<joe@example.org>",         "j\\oe@example.org",
+        "joe(x)@example.org",     "@one,@two:joe@example.org", NULL};
+    static const char *const names[] = {"b\xc3\xbc"
+                                        "cher.example",
+                                        "B\xc3\x9c"
+                                        "CHER.EXAMPLE.",
+                                        "xn--bcher-kva.example", "XN--BCHER-KVA.Example.", NULL};
+    char text[200], address[100];
+    for (int i = 0; joe[i]; i++) {
+        snprintf(text, sizeof text, "other x\n%s 1\n@Example.NET. 2\n\"a b\"@x.example  three words here\n",
+                 joe[i]);
+        mqlua_lookup *map = parse(text, true);
+        for (int j = 0; joe[j]; j++) {
+            assert_string_equal(get(map, joe[j], true), "1");
+            assert_string_equal(get(map, joe[j], false), "1");
+        }
+        assert_string_equal(get(map, "any one\"@example.net..", true), "2");
+        assert_string_equal(get(map, "\"a\\ B\"@X.example.", true), "three words here");
+        assert_null(get(map, "\"joe \"@example.org", true));
+        assert_null(get(map, "joe@example.org.net", true));
+        assert_null(get(map, "other.", false)); /* no domain, no address: as it is */
+        mqlua_lookup_free(map);
+    }
+    for (int i = 0; names[i]; i++) {
+        snprintf(text, sizeof text, "%s\n@%s\n", names[i], names[i]);
+        mqlua_lookup *set = parse(text, false);
+        assert_int_equal(mqlua_lookup_count(set), 2);
+        for (int j = 0; names[j]; j++) {
+            assert_non_null(get(set, names[j], false));
+            snprintf(address, sizeof address, "joe@%s", names[j]);
+            assert_non_null(get(set, address, true));
+        }
+        mqlua_lookup_free(set);
+    }
+    char *error = NULL;
+    const char *twice = "joe@x 1\n\n\"joe\"@X. 2\n";
+    assert_null(mqlua_lookup_parse(twice, strlen(twice), "f", true, &error));
+    assert_string_equal(error, "f:3: 'joe@x' has another value in line 1");
+    free(error);
+}
+
 static void sets(void **state)
 {
     mqlua_lookup *set = parse("one\nTWO # second\n\n#three\none\n@example.org", false);
@@ -267,10 +313,15 @@ static void log_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(maps),          cmocka_unit_test(sets),
-        cmocka_unit_test(wrong_lines),   cmocka_unit_test(a_million_entries),
-        cmocka_unit_test(in_lua),        cmocka_unit_test(networks_in_lua),
-        cmocka_unit_test(clock_and_log), cmocka_unit_test(log_limit),
+        cmocka_unit_test(maps),
+        cmocka_unit_test(spellings),
+        cmocka_unit_test(sets),
+        cmocka_unit_test(wrong_lines),
+        cmocka_unit_test(a_million_entries),
+        cmocka_unit_test(in_lua),
+        cmocka_unit_test(networks_in_lua),
+        cmocka_unit_test(clock_and_log),
+        cmocka_unit_test(log_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,9 +26,11 @@ function connection:spawn(fn) end
 ---@field recipients mq.address[] offered so far
 ---@field vars table yours, until the next MAIL FROM
 
+---Two are equal when they are the same mailbox, however it is spelt. An address is never equal to a string.
 ---@class mq.address
----@field email string? nil for the null sender
----@field localpart string?
----@field domain string? in lower case
+---@field email string? as the client wrote it; nil for the null sender
+---@field localpart string? what is meant before the @, without quotes
+---@field domain string? in lower case, without a trailing dot
 ---@field is_null boolean
 ---@field is_local boolean may be assigned in smtp_in_rcptto
+---@operator concat(string): string

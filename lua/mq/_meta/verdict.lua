@@ -60,7 +60,7 @@ function mq.disconnect(code, status, text) end
 function mq.discard(reason) end
 
 ---smtp_in_message: the message goes to another mailbox.
----@param recipient string
+---@param recipient string | mq.address
 ---@param reason? string one line
 ---@return mq.verdict
 ---@nodiscard
