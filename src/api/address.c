@@ -9,8 +9,8 @@ typedef struct address {
     mqlua_object object;
     mqlua_local *local;
     uint64_t local_serial;
-    mqlua_email email; /* of text; size 0: the null sender */
-    char text[];
+    size_t size;  /* 0: the null sender */
+    char email[]; /* NUL-terminated */
 } address;
 
 static const mqlua_type address_type;
@@ -25,13 +25,23 @@ void mqlua_address_push(lua_State *L, const char *email, mqlua_local *local)
     size_t size = email ? strlen(email) : 0;
     if (size && memchr(email, ' ', size))
         size = mqlua_email_length(email, size);
+    if (size >= 2 && email[0] == '<' && email[size - 1] == '>') {
+        email++;
+        size -= 2;
+    }
     address *a = mqlua_object_push(L, &address_type, sizeof *a + size + 1, NULL);
     a->local = local;
     a->local_serial = local ? local->slot.serial : 0;
-    if (size)
-        memcpy(a->text, email, size);
-    mqlua_email_read(&a->email, a->text, size);
-    a->text[a->email.text + a->email.size - a->text] = '\0'; /* a bracket may have been there */
+    a->size = size;
+    memcpy(a->email, email ? email : "", size);
+}
+
+static mqlua_email read(const void *object)
+{
+    const address *a = object;
+    mqlua_email email;
+    mqlua_email_read(&email, a->email, a->size);
+    return email;
 }
 
 static int push_text(lua_State *L, const char *text, size_t size, bool is_there)
@@ -51,30 +61,30 @@ static char *room_for(lua_State *L, const mqlua_email *email, char given[MQLUA_E
 
 static int get_email(lua_State *L, void *object)
 {
-    const mqlua_email *email = &((const address *)object)->email;
-    return push_text(L, email->text, email->size, email->size);
+    const address *a = object;
+    return push_text(L, a->email, a->size, a->size);
 }
 
 static int get_localpart(lua_State *L, void *object)
 {
-    const mqlua_email *email = &((const address *)object)->email;
-    char given[MQLUA_EMAIL_KEY];
-    if (email->plain)
-        return push_text(L, email->text, email->local_end, email->size);
-    return push_text(L, given, mqlua_email_local(email, given), true);
+    const mqlua_email email = read(object);
+    char given[MQLUA_EMAIL_READ];
+    if (email.plain)
+        return push_text(L, email.text, email.local_end, email.size);
+    return push_text(L, given, mqlua_email_local(&email, given), true);
 }
 
 static int get_domain(lua_State *L, void *object)
 {
-    const mqlua_email *email = &((const address *)object)->email;
-    char given[MQLUA_EMAIL_KEY], *text = room_for(L, email, given);
-    size_t size = mqlua_email_domain(email, false, text);
+    const mqlua_email email = read(object);
+    char given[MQLUA_EMAIL_KEY], *text = room_for(L, &email, given);
+    size_t size = mqlua_email_domain(&email, false, text);
     return push_text(L, text, size, size);
 }
 
 static int get_is_null(lua_State *L, void *object)
 {
-    lua_pushboolean(L, ((const address *)object)->email.size == 0);
+    lua_pushboolean(L, ((const address *)object)->size == 0);
     return 1;
 }
 
@@ -109,9 +119,9 @@ static int set_is_local(lua_State *L, void *object)
 
 static const char *text_of(const void *object, size_t *size)
 {
-    const mqlua_email *email = &((const address *)object)->email;
-    *size = email->size ? email->size : 2;
-    return email->size ? email->text : "<>";
+    const address *a = object;
+    *size = a->size ? a->size : 2;
+    return a->size ? a->email : "<>";
 }
 
 static int l_tostring(lua_State *L)
@@ -124,8 +134,8 @@ static int l_tostring(lua_State *L)
 
 static int l_eq(lua_State *L)
 {
-    const address *other = mqlua_object_check(L, 2, &address_type);
-    lua_pushboolean(L, mqlua_email_same(&check(L)->email, &other->email));
+    const mqlua_email a = read(check(L)), b = read(mqlua_object_check(L, 2, &address_type));
+    lua_pushboolean(L, mqlua_email_same(&a, &b));
     return 1;
 }
 
@@ -144,8 +154,8 @@ bool mqlua_address_get(lua_State *L, int index, const char **email, size_t *size
     address *a = mqlua_object_test(L, index, &address_type, NULL);
     if (!a)
         return false;
-    *email = a->email.size ? a->email.text : NULL;
-    *size = a->email.size;
+    *email = a->size ? a->email : NULL;
+    *size = a->size;
     return true;
 }
 
