@@ -135,7 +135,7 @@ static int l_tostring(lua_State *L)
 static int l_eq(lua_State *L)
 {
     const mqlua_email a = read(check(L)), b = read(mqlua_object_check(L, 2, &address_type));
-    lua_pushboolean(L, mqlua_email_same(&a, &b));
+    lua_pushboolean(L, mqlua_email_same(&a, &b, false));
     return 1;
 }
 

@@ -2,8 +2,8 @@
 
 #include "api/connection.h"
 #include "api/tasks.h"
-#include "base/ascii.h"
 #include "base/cidr.h"
+#include "base/email.h"
 #include "vm/refs.h"
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -160,44 +160,22 @@ bool mqlua_names_add(mqlua_names *names, const char *name)
     return true;
 }
 
-static char ascii_lower(char c)
+/* As the host gave it: what follows a blank is no part of it. */
+static mqlua_email read_name(const char *name)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
-}
-
-/* What does not distinguish mailboxes is skipped: <> around them, quotes, a dot at the end. What follows the
- * address behind a blank is not part of it. */
-static const char *skip(const char *s, bool *quoted)
-{
-    for (;; s++) {
-        if (*s == '"')
-            *quoted = !*quoted;
-        else if (*quoted && *s == '\\' && s[1])
-            return s + 1;
-        else if (*quoted || !(*s == '<' || *s == '>' || (*s == '.' && strchr("> ", s[1]))))
-            return s;
-    }
-}
-
-static bool same_mailbox(const char *a, const char *b)
-{
-    bool a_quoted = false, b_quoted = false;
-    for (;; a++, b++) {
-        a = skip(a, &a_quoted);
-        b = skip(b, &b_quoted);
-        bool a_ends = !*a || (*a == ' ' && !a_quoted), b_ends = !*b || (*b == ' ' && !b_quoted);
-        if (a_ends || b_ends)
-            return a_ends && b_ends;
-        if (ascii_lower(*a) != ascii_lower(*b))
-            return false;
-    }
+    mqlua_email email;
+    mqlua_email_read(&email, name, mqlua_email_length(name, strlen(name)));
+    return email;
 }
 
 size_t mqlua_names_count(const mqlua_names *names, const char *name)
 {
     size_t count = 0;
-    for (size_t i = 0; i < names->count; i++)
-        count += same_mailbox(names->list[i], name);
+    const mqlua_email wanted = read_name(name);
+    for (size_t i = 0; i < names->count; i++) {
+        const mqlua_email email = read_name(names->list[i]);
+        count += mqlua_email_same(&email, &wanted, true);
+    }
     return count;
 }
 

@@ -267,7 +267,7 @@ const char *mqlua_email_key(const mqlua_email *email, size_t *key_size, char out
     return out;
 }
 
-bool mqlua_email_same(const mqlua_email *a, const mqlua_email *b)
+bool mqlua_email_same(const mqlua_email *a, const mqlua_email *b, bool any_case)
 {
     char key_a[MQLUA_EMAIL_KEY], key_b[MQLUA_EMAIL_KEY];
     size_t size_a, size_b;
@@ -275,7 +275,7 @@ bool mqlua_email_same(const mqlua_email *a, const mqlua_email *b)
         return a->size == b->size && memcmp(a->text, b->text, a->size) == 0;
     const char *one = mqlua_email_key(a, &size_a, key_a), *other = mqlua_email_key(b, &size_b, key_b);
     const char *at = memrchr(one, '@', size_a);
-    size_t local = at ? (size_t)(at - one) : 0;
+    size_t local = at && !any_case ? (size_t)(at - one) : 0;
     return size_a == size_b && memcmp(one, other, local) == 0 &&
            mqlua_ascii_same(one + local, other + local, size_a - local);
 }

@@ -60,8 +60,8 @@ enum { MQLUA_EMAIL_READ = 1000, MQLUA_EMAIL_KEY = 4 * MQLUA_EMAIL_READ + MQLUA_E
 const char *mqlua_email_key(const mqlua_email *email, size_t *key_size, char out[MQLUA_EMAIL_KEY]);
 
 /* Are two the same mailbox? The case of local parts counts, as RFC 5321 has it; of a local part without
- * domain (postmaster) it does not. */
-bool mqlua_email_same(const mqlua_email *a, const mqlua_email *b);
+ * domain (postmaster) it does not, nor of any if any_case. */
+bool mqlua_email_same(const mqlua_email *a, const mqlua_email *b, bool any_case);
 
 /* NULL when text is a Mailbox of RFC 5321 (with UTF-8 as RFC 6531 allows it; underscores in names of hosts
  * are taken, too, because there are such hosts), and so what servers take in MAIL FROM and RCPT TO. Otherwise

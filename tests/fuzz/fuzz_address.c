@@ -40,7 +40,7 @@ static void check_spelling(const char *text, size_t size)
     mqlua_email_read(&email, text, size);
     require(email.local <= email.local_end && email.local_end <= email.size &&
             email.domain <= email.domain_end);
-    require(mqlua_email_same(&email, &email));
+    require(mqlua_email_same(&email, &email, false));
     size_t local = mqlua_email_local(&email, part), domain = mqlua_email_domain(&email, true, again);
     require(local <= size && domain <= 4 * size + MQLUA_EMAIL_MORE);
     const char *known = mqlua_email_key(&email, &key_size, key);
@@ -58,7 +58,7 @@ static void check_spelling(const char *text, size_t size)
     if (!memchr(email.text + email.domain, '"', email.domain_end - email.domain) &&
         !memchr(email.text + email.domain, '\\', email.domain_end - email.domain) &&
         !memchr(email.text + email.domain, '(', email.domain_end - email.domain))
-        require(same && known && mqlua_email_same(&email, &twin));
+        require(same && known && mqlua_email_same(&email, &twin, false));
 }
 
 /* What is right can be sent: no bytes that end or split a command, and a local part and a domain. */
