@@ -28,6 +28,12 @@ static inline bool mqlua_ascii_is_alpha(int c)
     return (c >= 'a' && c <= 'z') || mqlua_ascii_is_upper(c);
 }
 
+/* Blanks, tabs (of both kinds) and ends of lines and pages. */
+static inline bool mqlua_ascii_is_space(int c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static inline bool mqlua_ascii_is_alnum(int c)
 {
     return mqlua_ascii_is_alpha(c) || mqlua_ascii_is_digit(c);

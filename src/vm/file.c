@@ -5,9 +5,11 @@
  * memory of the state, which the cap bounds, and charged. */
 
 #include "vm/files.h"
+#include "base/ascii.h"
+#include "base/error.h"
+#include "base/number.h"
 #include "vm/internal.h"
 #include "vm/text.h"
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -89,7 +91,7 @@ static int push_result(lua_State *L, bool good)
 {
     int number = errno;
     if (!good)
-        return push_failure(L, strerror(number), number);
+        return push_failure(L, mqlua_error_text(number), number);
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -145,7 +147,7 @@ static bool push_open(lua_State *L, const char *path, int how, char error[MQLUA_
         return false;
     f->stream = fdopen(fd, stream_mode(how));
     if (!f->stream) {
-        snprintf(error, MQLUA_FILES_ERROR, "%.300s: %s", path, strerror(errno));
+        snprintf(error, MQLUA_FILES_ERROR, "%.300s: %s", path, mqlua_error_text(errno));
         int number = errno;
         close(fd);
         errno = number;
@@ -297,16 +299,16 @@ static bool read_number(lua_State *L, FILE *stream)
     size_t size = 0;
     int c;
     lua_pushnil(L); /* in place of the text of the others */
-    for (size_t blanks = 0; (c = getc_unlocked(stream)) != EOF && isspace(c); blanks++)
+    for (size_t blanks = 0; (c = getc_unlocked(stream)) != EOF && mqlua_ascii_is_space(c); blanks++)
         if (blanks % PIECE == PIECE - 1)
             mqlua_vm_charge(L, PIECE);
-    while (c != EOF && size < NUMBER_MAX && (isalnum(c) || strchr("+-.", c))) {
+    while (c != EOF && size < NUMBER_MAX && (mqlua_ascii_is_alnum(c) || strchr("+-.", c))) {
         text[size++] = (char)c;
         c = getc_unlocked(stream);
     }
     ungetc(c, stream);
     text[size] = 0;
-    double number = strtod(text, &end);
+    double number = mqlua_number_parse(text, &end);
     if (size && size < NUMBER_MAX && !*end)
         lua_pushnumber(L, number);
     else

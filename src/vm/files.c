@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "vm/files.h"
+#include "base/error.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,7 +17,7 @@ enum { DESCRIPTOR_PATH = 40 };
 
 static int fail(char error[MQLUA_FILES_ERROR], const char *path, int number, const char *reason)
 {
-    snprintf(error, MQLUA_FILES_ERROR, "%.300s: %s", path, reason ? reason : strerror(number));
+    snprintf(error, MQLUA_FILES_ERROR, "%.300s: %s", path, reason ? reason : mqlua_error_text(number));
     errno = number;
     return -1;
 }
