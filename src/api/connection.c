@@ -131,6 +131,8 @@ void mqlua_connection_forget(mqlua_connection *c)
 
 void mqlua_connection_end(mqlua_connection *c)
 {
+    if (c->leases.count)
+        mqlua_leases_end(&c->leases);
     mqlua_tasks_cancel_jobs(&c->jobs); /* smtp_in_close may have spawned some */
     mqlua_transaction_end(c);
     mqlua_connection_forget(c);
@@ -287,6 +289,11 @@ static mqlua_connection *check_incoming(lua_State *L, const void *object, const 
     if (c->outgoing)
         luaL_error(L, "connection.%s is there for incoming connections only", field);
     return c;
+}
+
+mqlua_connection *mqlua_connection_check(lua_State *L, int index, const char *field)
+{
+    return check_incoming(L, mqlua_object_check(L, index, &connection_type), field);
 }
 
 static int get_is_authenticated(lua_State *L, void *object)

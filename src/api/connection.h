@@ -8,6 +8,7 @@
 
 #include "api/address.h"
 #include "api/env.h"
+#include "api/lease.h"
 #include "vm/object.h"
 
 typedef struct mqlua_names {
@@ -46,6 +47,7 @@ typedef struct mqlua_connection {
     int object, vars; /* registry references in env->vm, or LUA_NOREF */
     mqlua_transaction transaction;
     struct mqlua_spawned *jobs; /* connection:spawn */
+    mqlua_leases leases;        /* mq.concurrency */
 } mqlua_connection;
 
 /* A zeroed struct becomes a connection of env. */
@@ -78,5 +80,9 @@ void mqlua_connection_set_login(mqlua_connection *connection, const char *login,
 
 /* Pushes the one object of the connection. Raises on lack of memory. */
 void mqlua_connection_push(lua_State *L, mqlua_connection *connection);
+
+/* The incoming connection whose object is at index; raises for anything else, and says that field needs one.
+ */
+mqlua_connection *mqlua_connection_check(lua_State *L, int index, const char *field);
 
 void mqlua_connection_open(lua_State *L);

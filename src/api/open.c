@@ -6,6 +6,7 @@
 #include "api/clock.h"
 #include "api/connection.h"
 #include "api/generation.h"
+#include "api/limits.h"
 #include "api/logging.h"
 #include "api/data.h"
 #include "api/message.h"
@@ -56,6 +57,8 @@ int mqlua_api_open(lua_State *L)
     lua_newtable(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "mqlua.message.methods");
     lua_setfield(L, -2, "message_methods");
+    mqlua_limits_push(L);
+    lua_setfield(L, -2, "limits");
     lua_pushvalue(L, mq);
     lua_setglobal(L, "mq");
     run_core(L, mq, mq + 1);

@@ -34,7 +34,8 @@ typedef struct mqlua_declared {
 
 typedef struct handle {
     mqlua_object object;
-    mqlua_dict *dict; /* lives as long as the state: the state has declared it */
+    mqlua_shared *shared; /* lives as long as the state: the state has declared it */
+    mqlua_dict *dict;     /* its own */
     unsigned slot;
     mqlua_dict_scratch scratch;
 } handle;
@@ -43,8 +44,7 @@ static const mqlua_type type;
 
 /* ---- arguments ---- */
 
-/* The key at 2. False: *why says why it is none. Raises for what can be no key. */
-static bool check_key(lua_State *L, const char **key, size_t *size, const char **why)
+bool mqlua_shared_key(lua_State *L, const char **key, size_t *size, const char **why)
 {
     *why = NULL;
     if (lua_isnoneornil(L, 2))
@@ -60,6 +60,12 @@ static bool check_key(lua_State *L, const char **key, size_t *size, const char *
     mqlua_vm_charge(L, 20 + *size / 32);
     *why = !*size ? "empty key" : *size > MQLUA_DICT_KEY ? "key too long" : NULL;
     return !*why;
+}
+
+mqlua_shared *mqlua_shared_check(lua_State *L)
+{
+    handle *self = mqlua_object_check(L, 1, &type);
+    return self->shared;
 }
 
 static int fail(lua_State *L, const char *why)
@@ -176,7 +182,7 @@ static int get(lua_State *L, bool stale)
     const char *key, *why;
     size_t size;
     mqlua_dict_found found;
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     mqlua_dict_status status =
         mqlua_dict_get(self->dict, key, size, stale, self->slot, &self->scratch, &found);
@@ -213,7 +219,7 @@ static int store(lua_State *L, mqlua_dict_mode mode, bool safe)
     size_t size;
     mqlua_dict_value value;
     bool forced = false;
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     if (!check_value(L, 3, &value))
         return fail(L, "bad value type");
@@ -283,7 +289,7 @@ static int l_incr(lua_State *L)
     size_t size;
     mqlua_dict_value step, init, result;
     bool forced = false, with_init = !lua_isnoneornil(L, 4);
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     check_number(L, 3, &step);
     if (with_init)
@@ -292,7 +298,7 @@ static int l_incr(lua_State *L)
         return luaL_error(L, "must provide \"init\" when providing \"init_ttl\"");
     uint64_t ttl = check_ttl(L, 5, "init_ttl");
     mqlua_dict_status status =
-        mqlua_dict_incr(self->dict, key, size, &step, with_init ? &init : NULL, ttl, &result, &forced);
+        mqlua_dict_incr(self->dict, key, size, &step, with_init ? &init : NULL, ttl, NULL, &result, &forced);
     if (status == MQLUA_DICT_OK) {
         push_value(L, self, &result);
         lua_pushnil(L);
@@ -312,7 +318,7 @@ static int l_ttl(lua_State *L)
     const char *key, *why;
     size_t size;
     uint64_t ttl;
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     mqlua_dict_status status = mqlua_dict_ttl(self->dict, key, size, &ttl);
     if (status != MQLUA_DICT_OK)
@@ -326,7 +332,7 @@ static int l_expire(lua_State *L)
     handle *self = mqlua_object_check(L, 1, &type);
     const char *key, *why;
     size_t size;
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     luaL_checknumber(L, 3);
     mqlua_dict_status status = mqlua_dict_expire(self->dict, key, size, check_ttl(L, 3, "exptime"));
@@ -367,7 +373,7 @@ static int l_update(lua_State *L)
     size_t size;
     luaL_checktype(L, 3, LUA_TFUNCTION);
     mqlua_stack_check(L);
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     mqlua_dict_options options = {.ttl = check_ttl(L, 4, "exptime")};
     lua_settop(L, 5);
@@ -400,7 +406,7 @@ static int push(lua_State *L, bool left)
     const char *key, *why;
     size_t size, length;
     mqlua_dict_value value;
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     if (!check_value(L, 3, &value) || value.type == MQLUA_DICT_NONE || value.type == MQLUA_DICT_BOOLEAN)
         return fail(L, "bad value type");
@@ -427,7 +433,7 @@ static int pop(lua_State *L, bool left)
     const char *key, *why;
     size_t size;
     mqlua_dict_value value;
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     mqlua_dict_status status = mqlua_dict_pop(self->dict, key, size, left, &self->scratch, &value);
     if (status == MQLUA_DICT_ABSENT) {
@@ -455,7 +461,7 @@ static int l_llen(lua_State *L)
     handle *self = mqlua_object_check(L, 1, &type);
     const char *key, *why;
     size_t size, length;
-    if (!check_key(L, &key, &size, &why))
+    if (!mqlua_shared_key(L, &key, &size, &why))
         return fail(L, why);
     mqlua_dict_status status = mqlua_dict_length(self->dict, key, size, &length);
     if (status != MQLUA_DICT_OK)
@@ -697,6 +703,7 @@ static int l_shared(lua_State *L)
         declared = declare(L, env, name, capacity, persist);
     if (declared->object == LUA_NOREF) {
         handle *self = mqlua_object_push(L, &type, sizeof *self, NULL);
+        self->shared = declared->shared;
         self->dict = declared->shared->dict;
         self->slot = (unsigned)env->worker_number;
         declared->object = mqlua_refs_add(L);

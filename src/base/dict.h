@@ -67,6 +67,7 @@ typedef enum mqlua_dict_status {
     MQLUA_DICT_NOT_NUMBER, /* incr: the value is something else */
     MQLUA_DICT_NOT_LIST,   /* push, pop, length: the value is something else */
     MQLUA_DICT_IS_LIST,    /* get: a list has no value */
+    MQLUA_DICT_TOO_MUCH,   /* incr, take_rate: it would be above the limit */
     MQLUA_DICT_CHANGED,    /* swap: the value is not the expected one any more */
 } mqlua_dict_status;
 
@@ -124,10 +125,19 @@ mqlua_dict_status mqlua_dict_swap(mqlua_dict *dict, const char *key, size_t size
                                   const mqlua_dict_options *options);
 
 /* Adds step to a number; init (NULL: none) is taken where there is none, with ttl milliseconds to live (0:
- * for ever, and it is never evicted). *result is the new value. OK, ABSENT, NOT_NUMBER or NO_MEMORY. */
+ * for ever, and it is never evicted). most (NULL: none): a sum above it is not stored. *result is the new
+ * value, or with TOO_MUCH the one that is there. OK, ABSENT, NOT_NUMBER, TOO_MUCH or NO_MEMORY. */
 mqlua_dict_status mqlua_dict_incr(mqlua_dict *dict, const char *key, size_t size,
                                   const mqlua_dict_value *step, const mqlua_dict_value *init, uint64_t ttl,
-                                  mqlua_dict_value *result, bool *forced);
+                                  const mqlua_dict_value *most, mqlua_dict_value *result, bool *forced);
+
+/* A rate (the generic cell rate algorithm): count cells of interval seconds each, of which burst may come at
+ * once. now is the wall clock in seconds; where it was set back, the entry begins as one that has just used
+ * its burst. The entry is a number and lives until it says nothing any more. OK         *value: how many more
+ * may come at once TOO_MUCH   nothing was taken; *value: seconds until it can be, infinite when count is
+ * above burst NOT_NUMBER the key holds something else;   NO_MEMORY. */
+mqlua_dict_status mqlua_dict_take_rate(mqlua_dict *dict, const char *key, size_t size, double now,
+                                       double interval, double burst, double count, double *value);
 
 /* Never fails. */
 void mqlua_dict_delete(mqlua_dict *dict, const char *key, size_t size);

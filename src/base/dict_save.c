@@ -205,7 +205,7 @@ static void load_value(loading *l, const entry_record *record, const char *key, 
     mqlua_dict_value zero = {.type = MQLUA_DICT_INTEGER}, result;
     mqlua_dict_options options = {.mode = MQLUA_DICT_ADD, .ttl = ttl, .flags = record->flags, .safe = true};
     if (record->pinned && (value->type == MQLUA_DICT_NUMBER || value->type == MQLUA_DICT_INTEGER))
-        mqlua_dict_incr(l->dict, key, record->key_size, &zero, value, 0, &result, NULL);
+        mqlua_dict_incr(l->dict, key, record->key_size, &zero, value, 0, NULL, &result, NULL);
     else
         mqlua_dict_store(l->dict, key, record->key_size, value, &options, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "base/dict_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -331,9 +332,43 @@ static mqlua_dict_value sum(const mqlua_dict_value *a, const mqlua_dict_value *b
     return result;
 }
 
+static double double_of(const mqlua_dict_value *value)
+{
+    return value->type == MQLUA_DICT_INTEGER ? (double)value->integer : value->number;
+}
+
+/* Another number in the place of one, with the same life and flags. The lock is held. */
+static void put_number(mqlua_dict *dict, dict_shard *shard, chunk_id entry, const mqlua_dict_value *number)
+{
+    uint64_t type = word_get(dict, entry, W_TYPE);
+    mqlua_dict_write_begin(shard);
+    put_value(dict, shard, entry, number, type >> 8, low(word_get(dict, entry, W_ORDER)), type & PINNED);
+    mqlua_dict_order_remove(dict, shard, entry);
+    mqlua_dict_order_add(dict, shard, entry);
+    mqlua_dict_write_end(shard);
+}
+
+/* Of an entry that has not expired. The lock is held. */
+static mqlua_dict_status add_to(mqlua_dict *dict, dict_shard *shard, chunk_id entry,
+                                const mqlua_dict_value *step, const mqlua_dict_value *most,
+                                mqlua_dict_value *result)
+{
+    mqlua_dict_value value;
+    value_from(&value, mqlua_dict_type_of(dict, entry), word_get(dict, entry, W_NUMBER));
+    if (value.type != MQLUA_DICT_NUMBER && value.type != MQLUA_DICT_INTEGER)
+        return MQLUA_DICT_NOT_NUMBER;
+    *result = sum(&value, step);
+    if (most && double_of(result) > double_of(most)) {
+        *result = value;
+        return MQLUA_DICT_TOO_MUCH;
+    }
+    put_number(dict, shard, entry, result);
+    return MQLUA_DICT_OK;
+}
+
 mqlua_dict_status mqlua_dict_incr(mqlua_dict *dict, const char *text, size_t size,
                                   const mqlua_dict_value *step, const mqlua_dict_value *init, uint64_t ttl,
-                                  mqlua_dict_value *result, bool *forced)
+                                  const mqlua_dict_value *most, mqlua_dict_value *result, bool *forced)
 {
     dict_key key = mqlua_dict_key(dict, text, size);
     mqlua_dict_status status = MQLUA_DICT_OK;
@@ -343,34 +378,65 @@ mqlua_dict_status mqlua_dict_incr(mqlua_dict *dict, const char *text, size_t siz
         chunk_id entry = mqlua_dict_find(dict, &key);
         retry = false;
         if (entry && !mqlua_dict_has_expired(dict, entry)) {
-            mqlua_dict_value value;
-            value_from(&value, mqlua_dict_type_of(dict, entry), word_get(dict, entry, W_NUMBER));
-            bool is_number = value.type == MQLUA_DICT_NUMBER || value.type == MQLUA_DICT_INTEGER;
-            status = is_number ? MQLUA_DICT_OK : MQLUA_DICT_NOT_NUMBER;
-            if (!is_number)
-                break;
-            *result = sum(&value, step);
-            uint64_t type = word_get(dict, entry, W_TYPE);
-            mqlua_dict_write_begin(key.shard);
-            put_value(dict, key.shard, entry, result, type >> 8, low(word_get(dict, entry, W_ORDER)),
-                      type & PINNED);
-            mqlua_dict_order_remove(dict, key.shard, entry);
-            mqlua_dict_order_add(dict, key.shard, entry);
-            mqlua_dict_write_end(key.shard);
-        } else if (!init) {
-            status = MQLUA_DICT_ABSENT;
-        } else {
-            mqlua_dict_options options = {.mode = MQLUA_DICT_SET, .ttl = ttl};
-            *result = sum(init, step);
-            if (entry) /* it has expired: what made it does not matter any more */
-                remove_entry(dict, key.shard, entry);
-            status = store_at(dict, &key, 0, result, &options, !ttl, &ours, &tries, &retry);
+            status = add_to(dict, key.shard, entry, step, most, result);
+            continue;
         }
+        if (!init) {
+            status = MQLUA_DICT_ABSENT;
+            continue;
+        }
+        *result = sum(init, step);
+        if (most && double_of(result) > double_of(most)) {
+            *result = *init;
+            status = MQLUA_DICT_TOO_MUCH;
+            continue;
+        }
+        if (entry) /* it has expired: what made it does not matter any more */
+            remove_entry(dict, key.shard, entry);
+        mqlua_dict_options options = {.mode = MQLUA_DICT_SET, .ttl = ttl};
+        status = store_at(dict, &key, 0, result, &options, !ttl, &ours, &tries, &retry);
     }
     count_refused(key.shard, status);
     pthread_mutex_unlock(&key.shard->lock);
     if (forced)
         *forced = ours;
+    return status;
+}
+
+mqlua_dict_status mqlua_dict_take_rate(mqlua_dict *dict, const char *text, size_t size, double now,
+                                       double interval, double burst, double count, double *value)
+{
+    dict_key key = mqlua_dict_key(dict, text, size);
+    mqlua_dict_status status = MQLUA_DICT_OK;
+    bool retry = true, forced = false;
+    *value = HUGE_VAL;
+    if (count > burst)
+        return MQLUA_DICT_TOO_MUCH;
+    pthread_mutex_lock(&key.shard->lock);
+    for (int tries = 0; retry;) {
+        chunk_id entry = mqlua_dict_find(dict, &key);
+        bool there = entry && !mqlua_dict_has_expired(dict, entry);
+        mqlua_dict_value full = {.type = MQLUA_DICT_NUMBER, .number = now};
+        retry = false;
+        if (there)
+            value_from(&full, mqlua_dict_type_of(dict, entry), word_get(dict, entry, W_NUMBER));
+        if (full.type != MQLUA_DICT_NUMBER) {
+            status = MQLUA_DICT_NOT_NUMBER;
+            continue;
+        }
+        full.number = fmin(fmax(full.number, now), now + burst * interval) + count * interval;
+        double wait = full.number - burst * interval - now;
+        if (wait > 1e-9) {
+            *value = wait;
+            status = MQLUA_DICT_TOO_MUCH;
+            continue;
+        }
+        *value = floor(-wait / interval + 1e-6);
+        mqlua_dict_options options = {.ttl = (uint64_t)((full.number - now) * 1000) + 1};
+        status = store_at(dict, &key, entry, &full, &options, false, &forced, &tries, &retry);
+    }
+    count_refused(key.shard, status);
+    pthread_mutex_unlock(&key.shard->lock);
     return status;
 }
 

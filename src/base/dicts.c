@@ -134,6 +134,13 @@ mqlua_shared *mqlua_dicts_open(mqlua_dicts *dicts, const char *name, size_t capa
     return shared;
 }
 
+void mqlua_dicts_use(mqlua_dicts *dicts, mqlua_shared *shared)
+{
+    pthread_mutex_lock(&dicts->lock);
+    shared->users++;
+    pthread_mutex_unlock(&dicts->lock);
+}
+
 void mqlua_dicts_close(mqlua_dicts *dicts, mqlua_shared *shared)
 {
     pthread_mutex_lock(&dicts->lock);

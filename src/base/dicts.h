@@ -31,8 +31,8 @@ typedef struct mqlua_shared {
     uint64_t saved; /* changes that the file has */
 } mqlua_shared;
 
-/* limit: bytes for all of them together, 0: 64 GB. fill (may be NULL) is called with a new dictionary that is to
- * persist, before anybody knows it. NULL when memory is out. Owned by the caller. */
+/* limit: bytes for all of them together, 0: 64 GB. fill (may be NULL) is called with a new dictionary that is
+ * to persist, before anybody knows it. NULL when memory is out. Owned by the caller. */
 mqlua_dicts *mqlua_dicts_new(size_t limit, void (*fill)(void *ud, mqlua_shared *shared), void *ud);
 
 /* Nobody uses one of them any more. NULL is fine. */
@@ -47,6 +47,9 @@ bool mqlua_dicts_is_name(const char *text, size_t size);
 mqlua_shared *mqlua_dicts_open(mqlua_dicts *dicts, const char *name, size_t capacity, bool persist,
                                char **error);
 void mqlua_dicts_close(mqlua_dicts *dicts, mqlua_shared *shared);
+
+/* One more user of one that is used: one more close. */
+void mqlua_dicts_use(mqlua_dicts *dicts, mqlua_shared *shared);
 
 /* From here on this is its capacity, and whether it persists. False with *error: there is no room; then it is
  * as it was. */

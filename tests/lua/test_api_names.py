@@ -21,7 +21,7 @@ DOCUMENT = (ROOT / "docs" / "LUA_API.md").read_text()
 
 # What a policy can hold. Those of the first group come from SMTP events, the others from calls.
 TYPES = ["connection", "transaction", "address", "message", "buffer", "worker",
-         "task", "timer", "cidr", "set", "map", "counter", "gauge", "histogram", "json", "shared"]
+         "task", "timer", "cidr", "set", "map", "counter", "gauge", "histogram", "json", "shared", "ratelimit", "quota", "concurrency", "greylist"]
 
 SETTINGS = {"host": {"inbox": "mailerq", "local_api": "address", "address_api": "address"}}
 
@@ -119,6 +119,8 @@ def registered():
             for table in re.findall(r"\.(?:fields|methods) = (\w+)", rest):
                 names.update(f"{found.group(1)}.{member}" for member in tables[table])
     for path in (ROOT / "lua" / "mq" / "core").glob("*.lua"):
+        names.update(".".join(found) for found in re.findall(r"^function (\w+)\.(\w+)", path.read_text(), re.M)
+                     if found[0] in TYPES)
         names.update(f"message.{name}" for name in re.findall(r"^function methods\.(\w+)", path.read_text(), re.M))
     generation = (ROOT / "src" / "api" / "generation.c").read_text()
     names.update(f"mq.generation.{name}" for name in re.findall(r'(?:-2|key), "(number|hash|carried)"', generation))
@@ -160,6 +162,10 @@ local ok, message = pcall(function() return mq.cidr({}).no_such_name end)
 assert(not ok and message:find("cidr has no field 'no_such_name'"), message)
 ask("cidr", mq.cidr({}))
 ask("shared", mq.shared("names"))
+ask("ratelimit", mq.ratelimit("names", {limit = 1}))
+ask("quota", mq.quota("names", {limit = 1}))
+ask("concurrency", mq.concurrency("names", {limit = 1}))
+ask("greylist", mq.greylist("names"))
 ask("counter", mq.counter("a"))
 ask("gauge", mq.gauge("b"))
 ask("histogram", mq.histogram("c"))

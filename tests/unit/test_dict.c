@@ -162,7 +162,7 @@ static void step_incr(mqlua_dict *dict, unsigned i, const char *key, size_t size
     bool with_init = rnd(2);
     uint64_t ttl = rnd(2) ? 20 : 0;
     mqlua_dict_status status =
-        mqlua_dict_incr(dict, key, size, &step, with_init ? &init : NULL, ttl, &result, NULL);
+        mqlua_dict_incr(dict, key, size, &step, with_init ? &init : NULL, ttl, NULL, &result, NULL);
     model_entry *m = &model[i];
     if (!alive(m)) {
         assert_int_equal(status, with_init ? MQLUA_DICT_OK : MQLUA_DICT_ABSENT);
@@ -314,7 +314,7 @@ static void test_order(void **state)
     mqlua_dict_found found;
     char key[64];
     bool forced = false;
-    assert_int_equal(mqlua_dict_incr(dict, "count", 5, &one, &one, 0, &result, NULL), MQLUA_DICT_OK);
+    assert_int_equal(mqlua_dict_incr(dict, "count", 5, &one, &one, 0, NULL, &result, NULL), MQLUA_DICT_OK);
     for (unsigned i = 1; !forced; i++) {
         snprintf(key, sizeof key, "key-%u", i);
         mqlua_dict_options options = {0};
@@ -331,7 +331,7 @@ static void test_order(void **state)
     unsigned made = 0;
     for (; status == MQLUA_DICT_OK && made < 100000; made++) {
         snprintf(key, sizeof key, "count-%u", made);
-        status = mqlua_dict_incr(dict, key, strlen(key), &one, &one, 0, &result, NULL);
+        status = mqlua_dict_incr(dict, key, strlen(key), &one, &one, 0, NULL, &result, NULL);
     }
     assert_int_equal(status, MQLUA_DICT_NO_MEMORY);
     for (unsigned i = 0; i + 1 < made; i++) {
@@ -542,7 +542,8 @@ static void *hammer(void *arg)
             mqlua_dict_delete(w->dict, key, (size_t)size);
         } else if (what == 4) {
             key[0] = 'c';
-            if (mqlua_dict_incr(w->dict, key, (size_t)size, &one, &one, 0, &result, NULL) == MQLUA_DICT_OK)
+            if (mqlua_dict_incr(w->dict, key, (size_t)size, &one, &one, 0, NULL, &result, NULL) ==
+                MQLUA_DICT_OK)
                 w->added++;
         } else if (mqlua_dict_get(w->dict, key, (size_t)size, false, w->number, &scratch, &found) ==
                    MQLUA_DICT_OK) {

@@ -145,3 +145,71 @@ function shared:free_space() end
 ---@param options {capacity: (integer | string)?, persist: boolean?}?
 ---@return mq.shared
 function mq.shared(name, options) end
+
+---@class mq.ratelimit
+local ratelimit = {}
+
+---@param key mq.shared.key?
+---@param count number?
+---@return boolean taken
+---@return number left_or_wait
+function ratelimit:take(key, count) end
+
+---@class mq.quota
+local quota = {}
+
+---@param key mq.shared.key?
+---@param count number?
+---@return boolean taken
+---@return number left_or_wait
+function quota:take(key, count) end
+
+---@class mq.concurrency
+local concurrency = {}
+
+---@param connection mq.connection
+---@param key mq.shared.key?
+---@return boolean entered
+---@return integer open
+function concurrency:enter(connection, key) end
+
+---@param connection mq.connection
+---@param key mq.shared.key?
+---@return boolean had
+function concurrency:leave(connection, key) end
+
+---@class mq.greylist
+local greylist = {}
+
+---@param ip string?
+---@param envelope mq.address | string | nil
+---@param recipient mq.address | string | nil
+---@return boolean passes
+---@return number? wait
+function greylist:check(ip, envelope, recipient) end
+
+---@alias mq.on_failure "allow" | "refuse" | "local"
+
+---A rate that all workers count together.
+---@param name string
+---@param options {limit: number, per: string | number | nil, burst: number?, persist: boolean?, capacity: (integer | string)?, on_failure: mq.on_failure?}
+---@return mq.ratelimit
+function mq.ratelimit(name, options) end
+
+---A sum in a calendar window that all workers count together.
+---@param name string
+---@param options {limit: number, per: string?, zone: string?, persist: boolean?, capacity: (integer | string)?, on_failure: mq.on_failure?}
+---@return mq.quota
+function mq.quota(name, options) end
+
+---Connections that are open at once.
+---@param name string
+---@param options {limit: number, capacity: (integer | string)?, on_failure: mq.on_failure?}
+---@return mq.concurrency
+function mq.concurrency(name, options) end
+
+---Greylisting.
+---@param name string
+---@param options {delay: number?, window: number?, lifetime: number?, known_after: integer?, persist: boolean?, capacity: (integer | string)?, on_failure: mq.on_failure?}?
+---@return mq.greylist
+function mq.greylist(name, options) end
