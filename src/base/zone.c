@@ -126,7 +126,7 @@ mqlua_zone *mqlua_zone_load(const char *name, char **error)
     if (size >= 0)
         zone = mqlua_zone_parse(bytes, (size_t)size, &why);
     if (fd < 0)
-        mqlua_error_set(error, "%s: %s (the package tzdata brings time zones)", path, strerror(errno));
+        mqlua_error_set(error, "%s: %s (the package tzdata brings time zones)", path, mqlua_error_text(errno));
     else if (!zone)
         mqlua_error_set(error, "%s: %s", path, why ? why : "it cannot be read");
     free(why);
