@@ -3,7 +3,7 @@
 # line "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
-bash tests/install.sh build test fuzz || exit 1
+bash tests/install.sh build test fuzz style || exit 1
 
 passed=0
 failed=0
@@ -70,6 +70,13 @@ run_ctest() {
   failed=$((failed + ${bad:-0}))
   [ -n "$total" ] || failed=$((failed + 1))
 }
+
+echo "== style"
+if bash tests/style.sh; then
+  passed=$((passed + 1))
+else
+  failed=$((failed + 1))
+fi
 
 for preset in release asan; do
   build $preset

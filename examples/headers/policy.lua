@@ -1,4 +1,5 @@
--- Edits header fields through MailerQ's own property "headers": the content itself is not touched, MailerQ applies the
+-- Edits header fields through MailerQ's own property "headers": the content itself is not touched, MailerQ
+-- applies the
 -- edits when it sends the message.
 
 -- What mail programs tell about our users and our network.

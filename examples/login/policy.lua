@@ -9,7 +9,8 @@ local users = mq.map("users.txt") -- login, blanks, hash
 local failures = lockout.new(LOCK_FAILURES, LOCK_SECONDS, 10000)
 local logins = mq.counter("logins", { labels = { "result" } })
 
--- Of a password nobody has: an unknown login must take as long as a wrong password, or names could be guessed.
+-- Of a password nobody has: an unknown login must take as long as a wrong password, or names could be
+-- guessed.
 local nobody = "$y$j9T$KOSNuK0RPYIOyNwbgWGex0$iutMZt4.6mSUilxw.HIyvOkRWE2tLnPRjFs931s5OX6"
 
 mq.on("smtp_in_authenticate", function(connection, login, password)

@@ -24,7 +24,8 @@ mq.on("smtp_in_message", function(connection, message)
   end
 end, { name = "attachments", on_error = mq.quarantine(QUARANTINE, "could not be examined") })
 
--- Automatic replies to a mailbox that nobody reads. Bounces are dropped silently: answering them could start a loop.
+-- Automatic replies to a mailbox that nobody reads. Bounces are dropped silently: answering them could start
+-- a loop.
 mq.on("smtp_in_message", function(connection, message)
   local automatic = message.envelope.is_null or (message:header("Auto-Submitted") or "no"):lower() ~= "no"
   if automatic and message.recipient.localpart == "noreply" then

@@ -1,7 +1,8 @@
 -- Takes mail only for mailboxes that exist, and refuses to relay for strangers.
 
 local domains = mq.set("domains.txt") -- the domains that end here
-local mailboxes = mq.set("mailboxes.txt") -- one address a line; @example.com alone takes everything of that domain
+-- One address a line; @example.com alone takes everything of that domain.
+local mailboxes = mq.set("mailboxes.txt")
 
 -- Should this policy ever fail, mail waits at its sender: nothing bounces and nothing unknown comes in.
 mq.configure({

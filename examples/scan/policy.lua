@@ -1,4 +1,5 @@
--- Looks for signatures while a message comes in, piece by piece, and judges when it is there. Nothing is copied or kept
+-- Looks for signatures while a message comes in, piece by piece, and judges when it is there. Nothing is
+-- copied or kept
 -- but the last few bytes of each piece: a message of 100 MB costs no memory.
 
 local QUARANTINE = "quarantine@example.com"
@@ -20,7 +21,8 @@ local function find_signature(bytes)
   end
 end
 
--- Depending on the host, chunk is the whole message or a piece that may end anywhere, in the middle of a signature too:
+-- Depending on the host, chunk is the whole message or a piece that may end anywhere, in the middle of a
+-- signature too:
 -- where two pieces meet is looked at again.
 mq.on("smtp_in_data", function(connection, chunk)
   local vars = connection.transaction.vars

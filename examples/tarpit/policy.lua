@@ -1,4 +1,5 @@
--- Makes life slow for clients that guess addresses, at no cost: a task that sleeps is a few hundred bytes, and the
+-- Makes life slow for clients that guess addresses, at no cost: a task that sleeps is a few hundred bytes,
+-- and the
 -- worker serves everybody else meanwhile.
 
 local mailboxes = mq.set("mailboxes.txt")

@@ -1,4 +1,5 @@
--- Writes a message when it is sent, from a template and the values in its JSON: the queue holds a few bytes for each
+-- Writes a message when it is sent, from a template and the values in its JSON: the queue holds a few bytes
+-- for each
 -- message, and what is said is up to date.
 
 local templates = { order = mq.file("order.eml"), code = mq.file("code.eml") }

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "api/shared.h"
-#include "api/raise.h"
-#include "base/dicts.h"
+#include "api/shared_internal.h"
 #include "json/path.h"
 #include "json/value.h"
-#include "mq/log.h"
 #include "vm/bytes.h"
-#include "vm/object.h"
-#include "vm/refs.h"
 #include "vm/stack.h"
 
 #include <math.h>
@@ -16,31 +11,13 @@
 #include <string.h>
 
 enum {
-    DEFAULT_CAPACITY = 1 << 20,
     KEYS = 1024,        /* that keys() returns when it is not told */
     TRIES = 100,        /* of update() */
     SCRATCH = 64 << 10, /* bytes that are kept for the next read */
     TYPE_CDATA = 10,    /* what lua_type says of cdata; LuaJIT's headers have no name for it */
 };
 
-/* One dictionary that the policy of a state declared. */
-typedef struct mqlua_declared {
-    LIST_ENTRY(mqlua_declared) link; /* env->declared */
-    mqlua_shared *shared;
-    size_t capacity;
-    bool persist;
-    int object; /* registry reference to what scripts have */
-} mqlua_declared;
-
-typedef struct handle {
-    mqlua_object object;
-    mqlua_shared *shared; /* lives as long as the state: the state has declared it */
-    mqlua_dict *dict;     /* its own */
-    unsigned slot;
-    mqlua_dict_scratch scratch;
-} handle;
-
-static const mqlua_type type;
+typedef mqlua_shared_handle handle;
 
 /* ---- arguments ---- */
 
@@ -64,7 +41,7 @@ bool mqlua_shared_key(lua_State *L, const char **key, size_t *size, const char *
 
 mqlua_shared *mqlua_shared_check(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     return self->shared;
 }
 
@@ -178,7 +155,7 @@ static const char *why_of(mqlua_dict_status status)
 
 static int get(lua_State *L, bool stale)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size;
     mqlua_dict_found found;
@@ -214,7 +191,7 @@ static int l_get_stale(lua_State *L)
 
 static int store(lua_State *L, mqlua_dict_mode mode, bool safe)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size;
     mqlua_dict_value value;
@@ -284,7 +261,7 @@ static void check_number(lua_State *L, int index, mqlua_dict_value *value)
 
 static int l_incr(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size;
     mqlua_dict_value step, init, result;
@@ -314,7 +291,7 @@ static int l_incr(lua_State *L)
 
 static int l_ttl(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size;
     uint64_t ttl;
@@ -329,7 +306,7 @@ static int l_ttl(lua_State *L)
 
 static int l_expire(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size;
     if (!mqlua_shared_key(L, &key, &size, &why))
@@ -368,7 +345,7 @@ static mqlua_dict_status look(lua_State *L, handle *self, const char *key, size_
 /* update(key, fn, exptime, flags): fn(value) returns the new value, nil to delete it. */
 static int l_update(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size;
     luaL_checktype(L, 3, LUA_TFUNCTION);
@@ -402,7 +379,7 @@ static int l_update(lua_State *L)
 
 static int push(lua_State *L, bool left)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size, length;
     mqlua_dict_value value;
@@ -429,7 +406,7 @@ static int l_rpush(lua_State *L)
 
 static int pop(lua_State *L, bool left)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size;
     mqlua_dict_value value;
@@ -458,7 +435,7 @@ static int l_rpop(lua_State *L)
 
 static int l_llen(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     const char *key, *why;
     size_t size, length;
     if (!mqlua_shared_key(L, &key, &size, &why))
@@ -495,7 +472,7 @@ static int l_free_packed(lua_State *L)
 /* The keys belong to a userdata before anything can raise. */
 static int l_keys(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     size_t most = check_most(L, 2, KEYS), count = 0, size;
     mqlua_dict_stats stats;
     mqlua_dict_get_stats(self->dict, &stats);
@@ -530,7 +507,7 @@ static void charge_all(lua_State *L, handle *self)
 
 static int l_flush_all(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     charge_all(L, self);
     mqlua_dict_flush(self->dict);
     return 0;
@@ -538,7 +515,7 @@ static int l_flush_all(lua_State *L)
 
 static int l_flush_expired(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     charge_all(L, self);
     lua_pushnumber(L, (lua_Number)mqlua_dict_sweep(self->dict, check_most(L, 2, 0)));
     return 1;
@@ -546,7 +523,7 @@ static int l_flush_expired(lua_State *L)
 
 static int l_capacity(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     mqlua_dict_stats stats;
     mqlua_dict_get_stats(self->dict, &stats);
     lua_pushnumber(L, (lua_Number)stats.capacity);
@@ -555,7 +532,7 @@ static int l_capacity(lua_State *L)
 
 static int l_free_space(lua_State *L)
 {
-    handle *self = mqlua_object_check(L, 1, &type);
+    handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     mqlua_dict_stats stats;
     mqlua_dict_get_stats(self->dict, &stats);
     lua_pushnumber(L, (lua_Number)(stats.used < stats.capacity ? stats.capacity - stats.used : 0));
@@ -564,7 +541,7 @@ static int l_free_space(lua_State *L)
 
 static int l_gc(lua_State *L)
 {
-    handle *self = mqlua_object_test(L, 1, &type, NULL);
+    handle *self = mqlua_object_test(L, 1, &mqlua_shared_type, NULL);
     if (self)
         mqlua_dict_scratch_free(&self->scratch);
     return 0;
@@ -597,148 +574,4 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 static const luaL_Reg meta[] = {{"__gc", l_gc}, {NULL, NULL}};
-static const mqlua_type type = {.name = "shared", .methods = methods, .meta = meta};
-
-/* ---- declaring ---- */
-
-static mqlua_declared *find(const mqlua_env *env, const char *name)
-{
-    mqlua_declared *declared;
-    LIST_FOREACH(declared, &env->declared, link)
-    if (strcmp(declared->shared->name, name) == 0)
-        return declared;
-    return NULL;
-}
-
-/* Bytes, or a text such as "10MB". */
-static size_t check_capacity(lua_State *L, int index)
-{
-    static const char *const units[] = {"", "KB", "MB", "GB"};
-    if (lua_isnil(L, index))
-        return DEFAULT_CAPACITY;
-    double bytes = -1;
-    if (lua_type(L, index) == LUA_TNUMBER) {
-        bytes = lua_tonumber(L, index);
-    } else if (lua_type(L, index) == LUA_TSTRING) {
-        const char *text = lua_tostring(L, index);
-        size_t digits = strspn(text, "0123456789");
-        for (int i = 0; digits && digits < 16 && i < 4; i++)
-            if (strcmp(text + digits, units[i]) == 0)
-                bytes = ldexp((double)strtoull(text, NULL, 10), 10 * i);
-    }
-    if (!(bytes >= MQLUA_DICT_LEAST && bytes <= 0x1p40))
-        luaL_error(L, "mq.shared: capacity is a number of bytes or a text such as \"10MB\", at least 8KB");
-    return (size_t)bytes;
-}
-
-static bool check_persist(lua_State *L, int index)
-{
-    if (!lua_isnil(L, index) && !lua_isboolean(L, index))
-        luaL_error(L, "mq.shared: persist is true or false, not a %s", luaL_typename(L, index));
-    return lua_toboolean(L, index);
-}
-
-/* The options at 2, each checked. */
-static void check_options(lua_State *L, size_t *capacity, bool *persist)
-{
-    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        if (strcmp(name, "capacity") != 0 && strcmp(name, "persist") != 0)
-            luaL_error(L, "mq.shared: unknown option '%s'; there are capacity and persist", name);
-    }
-    lua_getfield(L, 2, "capacity");
-    lua_getfield(L, 2, "persist");
-    *capacity = check_capacity(L, lua_gettop(L) - 1);
-    *persist = check_persist(L, lua_gettop(L));
-}
-
-/* The registry takes what it opened into the list of the state before anything can raise. */
-static mqlua_declared *declare(lua_State *L, mqlua_env *env, const char *name, size_t capacity, bool persist)
-{
-    char *error = NULL, where[MQLUA_SHARED_NAME + 32];
-    mqlua_declared *declared = calloc(1, sizeof *declared);
-    if (declared)
-        declared->shared = mqlua_dicts_open(env->dicts, name, capacity, persist, &error);
-    if (!declared || !declared->shared) {
-        free(declared);
-        snprintf(where, sizeof where, "mq.shared: %s", name);
-        mqlua_raise(L, where, error);
-    }
-    declared->capacity = capacity;
-    declared->persist = persist;
-    declared->object = LUA_NOREF;
-    LIST_INSERT_HEAD(&env->declared, declared, link);
-    return declared;
-}
-
-static bool is_loading(const mqlua_env *env)
-{
-    return env->phase == MQLUA_LOADING || env->phase == MQLUA_CHECKING;
-}
-
-/* mq.shared(name, {capacity =, persist =}) */
-static int l_shared(lua_State *L)
-{
-    mqlua_env *env = mqlua_env_of(L);
-    size_t size, capacity = DEFAULT_CAPACITY;
-    bool persist = false, options = !lua_isnoneornil(L, 2);
-    const char *name = luaL_checklstring(L, 1, &size);
-    lua_settop(L, 2);
-    if (!mqlua_dicts_is_name(name, size))
-        return luaL_error(L, "mq.shared: a name has letters, digits, '_', '-' and '.', at most %d",
-                          MQLUA_SHARED_NAME);
-    if (options) {
-        luaL_checktype(L, 2, LUA_TTABLE);
-        check_options(L, &capacity, &persist);
-    }
-    mqlua_declared *declared = find(env, name);
-    if (declared && options && (declared->capacity != capacity || declared->persist != persist))
-        return luaL_error(L, "mq.shared: '%s' is declared twice, with other options", name);
-    if (!declared && !is_loading(env))
-        return luaL_error(L,
-                          "mq.shared: '%s' was not declared while the policy loaded: say mq.shared(\"%s\") "
-                          "at the top level",
-                          name, name);
-    if (!declared)
-        declared = declare(L, env, name, capacity, persist);
-    if (declared->object == LUA_NOREF) {
-        handle *self = mqlua_object_push(L, &type, sizeof *self, NULL);
-        self->shared = declared->shared;
-        self->dict = declared->shared->dict;
-        self->slot = (unsigned)env->worker_number;
-        declared->object = mqlua_refs_add(L);
-    }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, declared->object);
-    return 1;
-}
-
-void mqlua_shared_settle(mqlua_env *env)
-{
-    mqlua_declared *declared;
-    LIST_FOREACH(declared, &env->declared, link)
-    {
-        char *error = NULL;
-        if (!mqlua_dicts_settle(env->dicts, declared->shared, declared->capacity, declared->persist, &error))
-            mqlua_log(env->symbols, MQLUA_LOG_CRIT,
-                      "mailerq-lua: the shared dictionary %s keeps its capacity of %zu bytes: %s",
-                      declared->shared->name, declared->shared->capacity,
-                      error ? error : "not enough memory");
-        free(error);
-    }
-}
-
-void mqlua_shared_close(mqlua_env *env)
-{
-    for (mqlua_declared *declared; (declared = LIST_FIRST(&env->declared));) {
-        LIST_REMOVE(declared, link);
-        mqlua_dicts_close(env->dicts, declared->shared);
-        free(declared);
-    }
-}
-
-void mqlua_shared_open(lua_State *L)
-{
-    mqlua_object_register(L, &type);
-    lua_pushcfunction(L, l_shared);
-    lua_setfield(L, -2, "shared");
-}
+const mqlua_type mqlua_shared_type = {.name = "shared", .methods = methods, .meta = meta};

@@ -58,7 +58,8 @@ static bool read_header(const char *bytes, size_t size, header *h)
 static size_t data_size(const header *h, size_t width)
 {
     const size_t *n = h->counts;
-    return n[TIMES] * (width + 1) + n[TYPES] * TYPE + n[CHARACTERS] + n[LEAPS] * (width + 4) + n[STANDARD] + n[UT];
+    return n[TIMES] * (width + 1) + n[TYPES] * TYPE + n[CHARACTERS] + n[LEAPS] * (width + 4) + n[STANDARD] +
+           n[UT];
 }
 
 static mqlua_zone *read_data(const char *bytes, const header *h, int width)
@@ -122,11 +123,13 @@ mqlua_zone *mqlua_zone_load(const char *name, char **error)
     strcat(path, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     char *bytes = malloc(FILE_MAX);
-    ssize_t size = fd >= 0 && bytes && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? read(fd, bytes, FILE_MAX) : -1;
+    ssize_t size =
+        fd >= 0 && bytes && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? read(fd, bytes, FILE_MAX) : -1;
     if (size >= 0)
         zone = mqlua_zone_parse(bytes, (size_t)size, &why);
     if (fd < 0)
-        mqlua_error_set(error, "%s: %s (the package tzdata brings time zones)", path, mqlua_error_text(errno));
+        mqlua_error_set(error, "%s: %s (the package tzdata brings time zones)", path,
+                        mqlua_error_text(errno));
     else if (!zone)
         mqlua_error_set(error, "%s: %s", path, why ? why : "it cannot be read");
     free(why);
@@ -143,7 +146,8 @@ void mqlua_zone_free(mqlua_zone *zone)
 
 int mqlua_zone_offset(const mqlua_zone *zone, int64_t time)
 {
-    size_t low = 0, high = zone->count; /* the changes before low are not later than time, those from high on are */
+    size_t low = 0,
+           high = zone->count; /* the changes before low are not later than time, those from high on are */
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (zone->changes[middle].from <= time)

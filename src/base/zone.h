@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Time zones by name, from the system's files (TZif, RFC 8536), without the process's own zone, which is the host's business.
- * After the last change that a file lists, what it had last goes on. A zone never changes once it is loaded: any thread may ask it.
+ * Time zones by name, from the system's files (TZif, RFC 8536), without the process's own zone, which is the
+ * host's business. After the last change that a file lists, what it had last goes on. A zone never changes
+ * once it is loaded: any thread may ask it.
  */
 
 #include <stddef.h>
@@ -11,8 +12,8 @@
 
 typedef struct mqlua_zone mqlua_zone;
 
-/* The zone of that name, such as "Europe/Berlin". NULL with *error (malloc'ed) when there is none, or its file is damaged. Owned
- * by the caller. */
+/* The zone of that name, such as "Europe/Berlin". NULL with *error (malloc'ed) when there is none, or its
+ * file is damaged. Owned by the caller. */
 mqlua_zone *mqlua_zone_load(const char *name, char **error);
 
 /* The same from the bytes of a file. */

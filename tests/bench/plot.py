@@ -24,8 +24,8 @@ def decades(low, high):
 def chart(path, title, x_name, y_name, series):
     """series: {name: [(x, y), ...]}, all numbers above 0."""
     points = [point for line in series.values() for point in line]
-    xs, ys = decades(min(x for x, _ in points), max(x for x, _ in points)), decades(min(y for _, y in points),
-                                                                                  max(y for _, y in points))
+    xs = decades(min(x for x, _ in points), max(x for x, _ in points))
+    ys = decades(min(y for _, y in points), max(y for _, y in points))
 
     def place(x, y):
         across = (math.log10(x) - math.log10(xs[0])) / (math.log10(xs[-1]) - math.log10(xs[0]))

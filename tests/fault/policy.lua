@@ -1,4 +1,5 @@
--- A little of everything, for tests in which something fails at every place once. The localpart of the recipient
+-- A little of everything, for tests in which something fails at every place once. The localpart of the
+-- recipient
 -- says what happens.
 
 local parts = require("parts")

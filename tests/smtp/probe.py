@@ -12,7 +12,6 @@ shows the error message, without its place.
 
 import contextlib
 import json
-import os
 import pathlib
 import re
 

@@ -223,8 +223,8 @@ def test_client_that_reads_no_replies(plain):
             replies += data
         sender.join()
     assert replies.count(b"250 2.0.0 Ok\r\n") == number and replies.count(b"221 ") == 1
-    pids = [plain.process.pid, *map(int, re.findall(r"\d+", open(f"/proc/{plain.process.pid}/task/"
-                                                                  f"{plain.process.pid}/children").read()))]
+    pid = plain.process.pid
+    pids = [pid, *map(int, re.findall(r"\d+", open(f"/proc/{pid}/task/{pid}/children").read()))]
     peaks = [int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{pid}/status").read()).group(1)) for pid in pids]
     assert max(peaks) < 24 * 1024 or BUILD.name == "asan", peaks
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mqlua import MESSAGE, Client, Host
+from mqlua import Client, Host
 from probe import Probe
 
 SETTINGS = {"budget": 0.05, "memory": "8MB", "deadline": {"incoming": 0.3}, "hold": 0.1,

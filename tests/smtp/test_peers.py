@@ -5,14 +5,13 @@ import contextlib
 import email.message
 import email.policy
 import shutil
-import smtplib
 import socket
 import ssl
 import subprocess
 
 import pytest
 
-from mqlua import MESSAGE, TIMEOUT, Host, wait_until
+from mqlua import TIMEOUT, Host, wait_until
 from postfix import free_port
 from probe import delivering
 

@@ -101,8 +101,6 @@ def test_a_rate_lets_more_come_with_time():
         assert 2 + 5 <= taken <= 2 + (time.monotonic() - begin) * 2 + 1
 
 
-
-
 # ---- concurrency ----
 
 OPEN = """

@@ -481,8 +481,8 @@ def test_discard_needs_the_setting():
 
 @PAUSE
 def test_quarantine(probe, pause):
-    trial = probe.run(message=pause + "message.json.pool = 'p' message.json.ips = {'192.0.2.1'} message:tag('mine') "
-                              "return mq.quarantine('jail@example.net', 'virus')")
+    code = "message.json.pool = 'p' message.json.ips = {'192.0.2.1'} message:tag('mine') "
+    trial = probe.run(message=pause + code + "return mq.quarantine('jail@example.net', 'virus')")
     [message] = wait_until(lambda: trial.published, "the message")
     assert message["recipient"] == "jail@example.net"
     assert message["mailerq-lua"] == {"verdict": "quarantine", "reason": "virus", "generation": 1,

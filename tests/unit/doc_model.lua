@@ -1,4 +1,5 @@
--- A document and a model of it, a plain table, get the same random program; wherever both can be looked at they must be
+-- A document and a model of it, a plain table, get the same random program; wherever both can be looked at
+-- they must be
 -- equal. Returns a function: one program of that seed. Raises where the two differ.
 
 local json_of, commit, discard, add, text, mq = ...
@@ -13,7 +14,8 @@ local function is_array(t)
   return getmetatable(t) == "array" or (getmetatable(t) == nil and #t > 0)
 end
 
--- What becomes of a value that is assigned to the document itself: a copy, with its arrays and empty objects marked.
+-- What becomes of a value that is assigned to the document itself: a copy, with its arrays and empty objects
+-- marked.
 local function copy(v)
   if type(v) ~= "table" then
     return v

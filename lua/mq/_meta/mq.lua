@@ -1,6 +1,7 @@
 ---@meta mq
 
--- The global mq: registering handlers, and configuration. What each file here describes is explained in docs/LUA_API.md.
+-- The global mq: registering handlers, and configuration. What each file here describes is explained in
+-- docs/LUA_API.md.
 
 ---@class mq
 ---@field null lightuserdata JSON's null

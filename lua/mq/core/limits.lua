@@ -1,4 +1,5 @@
--- Limits that all workers share: mq.ratelimit, mq.quota, mq.concurrency, mq.greylist. Each has a dictionary of mq.shared.
+-- Limits that all workers share: mq.ratelimit, mq.quota, mq.concurrency, mq.greylist. Each has a dictionary
+-- of mq.shared.
 
 local mq, private = ...
 

@@ -1,4 +1,5 @@
--- The methods of messages that are written in Lua: helpers for shapes of MailerQ's JSON that are easy to get wrong.
+-- The methods of messages that are written in Lua: helpers for shapes of MailerQ's JSON that are easy to get
+-- wrong.
 -- They only touch message.json, so they are staged like everything else that a handler writes.
 
 local mq, private = ...
@@ -55,7 +56,8 @@ function methods.add_dkim(message, key)
   end
 end
 
--- message:delay(seconds): not before then. Versions up to 5.3 read "delayed", later ones "nextattempt"; each ignores
+-- message:delay(seconds): not before then. Versions up to 5.3 read "delayed", later ones "nextattempt"; each
+-- ignores
 -- the other's.
 function methods.delay(message, seconds)
   check_seconds(seconds, "message:delay")

@@ -15,7 +15,8 @@ function mq.wait(tasks)
   return wait(tasks)
 end
 
--- mq.with_timeout(seconds, fn): what fn returns, or nil, "timeout", "timeout" when it takes longer; fn is cancelled
+-- mq.with_timeout(seconds, fn): what fn returns, or nil, "timeout", "timeout" when it takes longer; fn is
+-- cancelled
 -- then. An error in fn is raised here.
 function mq.with_timeout(seconds, fn)
   if type(seconds) ~= "number" or not (seconds > 0) then

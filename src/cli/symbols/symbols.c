@@ -42,7 +42,8 @@ typedef void timer_callback(void *data);
     EXPORT_R(MQ_IOWatcher *, watch, io_watch,                                                                \
              (MQ_Context *c, int fd, int e, watcher_callback *f, void *d), c, fd, e, f, d)                   \
     EXPORT_V(unwatch, io_unwatch, (MQ_IOWatcher *w), w)                                                      \
-    EXPORT_R(MQ_Timer *, start, start_timer, (MQ_Context *c, float t, timer_callback *f, void *d), c, t, f, d) \
+    EXPORT_R(MQ_Timer *, start, start_timer,                                                                 \
+             (MQ_Context *c, float t, timer_callback *f, void *d), c, t, f, d)                               \
     EXPORT_V(stop, stop_timer, (MQ_Timer *t), t)                                                             \
     EXPORT_V(reset, reset_timer, (MQ_Timer *t, float s), t, s)
 

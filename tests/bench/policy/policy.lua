@@ -1,4 +1,5 @@
--- What tests/bench measures: seven handlers that do what those of a mail platform do. policy.c and policy.js are the same
+-- What tests/bench measures: seven handlers that do what those of a mail platform do. policy.c and policy.js
+-- are the same
 -- policy for a C plugin and for Haraka.
 
 local refused = mq.cidr(mq.file("refused.txt"))
