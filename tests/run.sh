@@ -88,6 +88,9 @@ run_pytest "SMTP, library and documents" tests/smtp tests/lua
 for profile in lenient far; do
   MQLUA_PROFILE=$profile run_pytest "SMTP with the $profile host (tests/smtp/profiles.py)" tests/smtp
 done
+MQLUA_PROFILE=turkish run_pytest "SMTP with a host that has a Turkish locale" tests/smtp/test_addresses.py \
+  tests/smtp/test_events.py tests/smtp/test_objects.py tests/smtp/test_library.py tests/smtp/test_message_json.py \
+  tests/smtp/test_verdicts.py tests/smtp/test_outgoing.py
 run_pytest "examples" examples
 at_once=0 run_pytest "what an event costs" tests/bench
 preset=asan
