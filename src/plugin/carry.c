@@ -154,24 +154,40 @@ mqlua_carried mqlua_carry_condemned(mqlua_run *run)
     return MQLUA_CARRIED_CONTINUE;
 }
 
-/* A refusal belongs to a command: a recipient that was offered more often than refused was accepted once. */
-static bool recipient_refused(mqlua_run *run, const mqlua_transaction *t)
+/* The text of a member of the message's JSON; "" where there is none. */
+static const char *member(mqlua_run *run, const char *key)
 {
     const mqlua_tree *tree = run->state->env.tree;
     void *root = tree ? run->worker->plugin->symbols.json(run->message.host) : NULL, *node;
     size_t size;
-    if (!root || !tree->object_get(tree, root, "recipient", &node) ||
-        tree->type(tree, node) != MQLUA_TREE_STRING)
-        return false;
-    const char *recipient = tree->string(tree, node, &size);
-    size_t refused = mqlua_names_count(&t->refused, recipient);
+    if (!root || !tree->object_get(tree, root, key, &node) || tree->type(tree, node) != MQLUA_TREE_STRING)
+        return "";
+    return tree->string(tree, node, &size);
+}
+
+/* Whether the message is of another sender than the refused one: then its MAIL FROM was not seen, because
+ * another plugin completed it, and the refusal is over. */
+static bool of_another_sender(mqlua_run *run, const mqlua_transaction *t)
+{
+    const char *envelope = member(run, "envelope"), *refused = t->envelope ? t->envelope : "";
+    mqlua_names one = {(char *[]){(char *)refused}, 1};
+    return run->state->env.tree &&
+           (!*envelope != !*refused || (*envelope && !mqlua_names_count(&one, envelope)));
+}
+
+/* A refusal belongs to a command: a recipient that was offered more often than refused was accepted once. */
+static bool recipient_refused(mqlua_run *run, const mqlua_transaction *t)
+{
+    const char *recipient = member(run, "recipient");
+    size_t refused = *recipient ? mqlua_names_count(&t->refused, recipient) : 0;
     return refused && mqlua_names_count(&t->recipients, recipient) <= refused;
 }
 
 bool mqlua_carry_refused(mqlua_run *run)
 {
     const mqlua_transaction *t = &run->peer->connection.transaction;
-    if (!t->discard && (!t->refused.count || !recipient_refused(run, t)))
+    bool discard = t->discard && (t->answered || !of_another_sender(run, t));
+    if (!discard && (!t->refused.count || !recipient_refused(run, t)))
         return false;
     mqlua_dispose_discard(run, "it was refused in the SMTP session");
     return true;

@@ -118,6 +118,25 @@ def test_a_refused_sender_has_its_messages_discarded_and_told():
     assert host.stderr.count(" is discarded: ") == len(discarded)
 
 
+def test_a_refusal_is_over_when_another_plugin_took_the_next_sender():
+    """MAIL FROM of skip@... is completed by another plugin, so that the policy does not see that a transaction began."""
+    policy = """
+    mq.on("smtp_in_mailfrom", function(connection, address)
+      if address.localpart == "bad" then return mq.reject(550, "5.1.8", "No") end
+    end)
+    """
+    with never(policy, plugins=["complete", BUILD / "mailerq-lua.so"]) as host, host.client() as client:
+        client.greet()
+        for sender in ["skip", "good", "skip"]:
+            client.expect("MAIL FROM:<bad@example.org>", 550)
+            client.begin(sender=f"{sender}@example.org")
+            client.send("Subject: x\r\n\r\nText\r\n.\r\n")
+            assert client.code() == 250
+        assert host.stop() == 0
+        stored, discarded = kept(host.inbox())
+    assert len(stored) == 3, (stored, discarded)
+
+
 # ---- at random ----
 
 POLICY = """

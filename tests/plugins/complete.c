@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Completes MAIL FROM of senders skip@...: plugins behind it do not see that command. */
+
+#include <string.h>
+
+#include "mailerq.h"
+
+int mq_version(void)
+{
+    return MQ_API_VERSION;
+}
+
+static void fired(void *data)
+{
+    MQ_complete(data);
+}
+
+bool mq_smtp_in_mailfrom(MQ_Context *context, MQ_Connection *connection, MQ_Address *envelope)
+{
+    const char *email = MQ_email(envelope);
+    return email && strncmp(email, "skip@", 5) == 0 &&
+           MQ_startTimer(context, 0.001f, fired, connection) != NULL;
+}
