@@ -162,6 +162,7 @@ static const char *member(mqlua_run *run, const char *key)
     size_t size;
     if (!root || !tree->object_get(tree, root, key, &node) || tree->type(tree, node) != MQLUA_TREE_STRING)
         return "";
+    /* cppcheck-suppress returnDanglingLifetime ; the text is the node's, size is only filled */
     return tree->string(tree, node, &size);
 }
 
