@@ -107,7 +107,7 @@ void mqlua_connection_see(mqlua_connection *c)
 void mqlua_connection_init(mqlua_connection *c, mqlua_env *env, MQ_Connection *host, bool outgoing)
 {
     mqlua_slot slot = c->slot, transaction = c->transaction.slot;
-    *c = (mqlua_connection){.slot = slot, .host = host, .env = env, .outgoing = outgoing};
+    *c = (mqlua_connection){.slot = slot, .host = host, .env = env, .outgoing = outgoing, .lane = c->lane};
     c->object = c->vars = LUA_NOREF;
     c->transaction = (mqlua_transaction){.slot = transaction, .object = LUA_NOREF, .vars = LUA_NOREF};
 }
@@ -121,6 +121,7 @@ static void drop(mqlua_env *env, int *reference)
 
 void mqlua_connection_forget(mqlua_connection *c)
 {
+    mqlua_connection_cancel_jobs(c);
     c->slot.serial++;
     c->transaction.slot.serial++;
     drop(c->env, &c->object);
@@ -129,11 +130,18 @@ void mqlua_connection_forget(mqlua_connection *c)
     drop(c->env, &c->transaction.vars);
 }
 
+void mqlua_connection_cancel_jobs(mqlua_connection *c)
+{
+    if (c->jobs)
+        mqlua_task_cancel(c->jobs);
+    c->jobs = NULL;
+}
+
 void mqlua_connection_end(mqlua_connection *c)
 {
+    mqlua_connection_cancel_jobs(c); /* smtp_in_close may have spawned some */
     if (c->leases.count)
         mqlua_leases_end(&c->leases);
-    mqlua_tasks_cancel_jobs(&c->jobs); /* smtp_in_close may have spawned some */
     mqlua_transaction_end(c);
     mqlua_connection_forget(c);
     free(c->login);
@@ -358,7 +366,9 @@ static int l_spawn(lua_State *L)
     mqlua_connection *c = check_incoming(L, mqlua_object_check(L, 1, &connection_type), "spawn");
     luaL_checktype(L, 2, LUA_TFUNCTION);
     mqlua_connection_see(c);
-    mqlua_tasks_push_job(L, 2, &c->jobs);
+    if (!c->jobs && !(c->jobs = mqlua_task_group(c->env->vm)))
+        return luaL_error(L, "not enough memory");
+    mqlua_tasks_push_job(L, 2, c->lane, c->jobs);
     return 1;
 }
 

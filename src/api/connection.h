@@ -46,8 +46,10 @@ typedef struct mqlua_connection {
     bool proxied;     /* the peer is one of host.proxies */
     int object, vars; /* registry references in env->vm, or LUA_NOREF */
     mqlua_transaction transaction;
-    struct mqlua_spawned *jobs; /* connection:spawn */
-    mqlua_leases leases;        /* mq.concurrency */
+    mqlua_task *jobs; /* the group of connection:spawn; NULL: there were none */
+    mqlua_lane
+        *lane; /* of its tasks; borrowed, set before mqlua_connection_init, and good until the worker ends */
+    mqlua_leases leases; /* mq.concurrency */
 } mqlua_connection;
 
 /* A zeroed struct becomes a connection of env. */
@@ -56,6 +58,13 @@ void mqlua_connection_init(mqlua_connection *connection, mqlua_env *env, MQ_Conn
 /* The end: every object of it is dead from here on; frees what it holds, but not the struct. Not from inside
  * Lua. */
 void mqlua_connection_end(mqlua_connection *connection);
+
+/* Ends what connection:spawn started. Not from inside Lua. */
+void mqlua_connection_cancel_jobs(mqlua_connection *connection);
+static inline bool mqlua_connection_has_jobs(const mqlua_connection *connection)
+{
+    return connection->jobs && mqlua_task_has_children(connection->jobs);
+}
 
 /* Lets go of what the state of env has of it: before env ends, or is another one. Not from inside Lua. */
 void mqlua_connection_forget(mqlua_connection *connection);

@@ -22,6 +22,8 @@ typedef struct mqlua_tree mqlua_tree;         /* json/tree.h */
 typedef struct mqlua_dicts mqlua_dicts;       /* base/dicts.h: process-wide */
 typedef struct mqlua_made mqlua_made;         /* api/verdict.h */
 
+typedef LIST_HEAD(mqlua_clocks, mqlua_clock) mqlua_clocks;
+
 typedef enum mqlua_phase {
     MQLUA_LOADING,  /* the policy's files run: mq.on and mq.configure are open, waiting raises */
     MQLUA_CHECKING, /* as loading, in a scratch state of a check */
@@ -47,8 +49,8 @@ typedef struct mqlua_env {
     mqlua_made *made;                  /* verdicts made in the running handler; NULL: not watched */
     int worker_number;                 /* from 1; 0: of no worker */
     bool first_worker;                 /* timers with {scope = "process"} run here */
-    struct mqlua_clock *clocks;        /* api/timers.c: of mq.after and mq.every */
-    int no_arguments;                  /* registry: a function that pushes nothing, for mqlua_task_start */
+    mqlua_clocks once, repeating;      /* api/timers.c: of mq.after and mq.every */
+    bool replaced;                     /* another generation has its place: no function of mq.every begins */
     mqlua_log_limit report_limit;      /* api/report.c */
     struct mqlua_series *errors;       /* api/report.c: the counter of failures */
     const atomic_bool *stop;           /* NULL, or: true ends whatever runs while the policy loads */

@@ -57,6 +57,8 @@ int mqlua_api_open(lua_State *L)
     lua_newtable(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "mqlua.message.methods");
     lua_setfield(L, -2, "message_methods");
+    lua_getfield(L, LUA_REGISTRYINDEX, "mqlua.tasks");
+    lua_setfield(L, -2, "tasks");
     mqlua_limits_push(L);
     lua_setfield(L, -2, "limits");
     lua_pushvalue(L, mq);

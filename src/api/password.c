@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/password.h"
-#include "api/env.h"
+#include "api/await.h"
 #include "base/threads.h"
 
 #include <crypt.h>
@@ -12,8 +12,8 @@ enum { HASH_MAX = CRYPT_OUTPUT_SIZE };
 /* One call of mq.password.verify. It belongs to the pool while the job does, and to the waiting task
  * afterwards. */
 typedef struct verification {
+    mqlua_await await; /* first */
     mqlua_job job;
-    mqlua_wait wait;
     bool delivered; /* the pool let go of it */
     mqlua_password_result result;
     size_t size;
@@ -68,11 +68,6 @@ static verification *of_job(mqlua_job *job)
     return (verification *)(void *)((char *)job - offsetof(verification, job));
 }
 
-static verification *of_wait(mqlua_wait *wait)
-{
-    return (verification *)(void *)((char *)wait - offsetof(verification, wait));
-}
-
 static void work(mqlua_job *job)
 {
     verification *v = of_job(job);
@@ -83,7 +78,7 @@ static void job_done(mqlua_job *job)
 {
     verification *v = of_job(job);
     v->delivered = true;
-    mqlua_task_wake(&v->wait);
+    mqlua_await_wake(&v->await);
 }
 
 static void job_drop(mqlua_job *job)
@@ -91,18 +86,13 @@ static void job_drop(mqlua_job *job)
     release(of_job(job));
 }
 
-static void wait_cancel(mqlua_wait *wait)
+static void wait_over(mqlua_await *await, bool cancelled)
 {
-    verification *v = of_wait(wait);
+    verification *v = (verification *)await;
     if (v->delivered)
         release(v);
     else
         mqlua_job_cancel(&v->job);
-}
-
-static void wait_done(mqlua_wait *wait)
-{
-    release(of_wait(wait));
 }
 
 static int push_failure(lua_State *L, mqlua_password_result result)
@@ -120,7 +110,7 @@ static int push_failure(lua_State *L, mqlua_password_result result)
 
 static int push_result(lua_State *L)
 {
-    mqlua_password_result result = of_wait(lua_touserdata(L, 1))->result;
+    mqlua_password_result result = ((verification *)mqlua_await_of(L))->result;
     if (result > MQLUA_PASSWORD_WRONG)
         return push_failure(L, result);
     lua_pushboolean(L, result == MQLUA_PASSWORD_RIGHT);
@@ -130,6 +120,7 @@ static int push_result(lua_State *L)
 /* verify(password, hash): true or false, or nil, message, code. */
 static int l_verify(lua_State *L)
 {
+    static const mqlua_await_kind kind = {.push = push_result, .release = wait_over};
     size_t size, hash_size;
     const char *password = luaL_checklstring(L, 1, &size);
     const char *hash = luaL_checklstring(L, 2, &hash_size);
@@ -149,7 +140,7 @@ static int l_verify(lua_State *L)
     if (!v)
         return push_failure(L, MQLUA_PASSWORD_MEMORY);
     v->job = (mqlua_job){.work = work, .done = job_done, .drop = job_drop};
-    v->wait = (mqlua_wait){.cancel = wait_cancel, .push = push_result, .done = wait_done};
+    mqlua_await_start(&v->await, env->loop, -1, &kind);
     v->size = size;
     memcpy(v->password, password, size);
     memcpy(v->hash, hash, hash_size);
@@ -157,7 +148,7 @@ static int l_verify(lua_State *L)
         release(v);
         return push_failure(L, MQLUA_PASSWORD_MEMORY);
     }
-    return mqlua_task_park(L, &v->wait);
+    return mqlua_await_park(L, &v->await);
 }
 
 void mqlua_password_open(lua_State *L)

@@ -35,8 +35,9 @@ static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, ui
     state->env.loop = loop;
     state->env.phase = phase;
     state->env.made = &state->made;
-    state->env.clocks = NULL;
     LIST_INIT(&state->env.declared);
+    LIST_INIT(&state->env.once);
+    LIST_INIT(&state->env.repeating);
     state->env.registry = mqlua_registry_new(proto->settings);
     if (!loop) /* what the policy starts at its top level, in every state, is not an error */
         state->env.loop = state->own_loop = mqlua_loop_new(NULL, NULL, 0, 0);

@@ -16,7 +16,7 @@ typedef struct mqlua_state {
     size_t base;          /* bytes in use when it began to serve */
     int worker;           /* number of the worker that it is for; 0: none */
     double ends;          /* monotonic seconds: when what it does on its own ends, of one that was replaced */
-    struct mqlua_state *next;
+    LIST_ENTRY(mqlua_state) link; /* of whoever keeps it: worker->old, or reload->disposed */
 } mqlua_state;
 
 /* Loads bundle (shared or still open) into a new state. what of proto is copied: settings, symbols, metrics,

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/tasks.h"
+#include "api/await.h"
 #include "api/report.h"
+#include "base/list.h"
 #include "vm/object.h"
 #include "vm/refs.h"
 #include <math.h>
 #include <stdlib.h>
+
+/* What one task of a list counts against the run-time budget. */
+enum { JOB_STEPS = 100 };
 
 static const double LONGEST_WAIT = 366 * 86400.0; /* seconds; longer is surely a mistake */
 
@@ -30,57 +35,41 @@ mqlua_env *mqlua_tasks_check_loop(lua_State *L, const char *function)
 
 /* ---- mq.sleep ---- */
 
-typedef struct sleeper {
-    mqlua_wait wait;
-    mqlua_timer timer;
-    mqlua_loop *loop;
-} sleeper;
-
-static void sleep_over(mqlua_timer *timer)
+static void free_await(mqlua_await *await, bool cancelled)
 {
-    sleeper *s = (sleeper *)((char *)timer - offsetof(sleeper, timer));
-    mqlua_task_wake(&s->wait);
+    free(await);
 }
 
-static void sleeper_free(mqlua_wait *wait)
-{
-    sleeper *s = (sleeper *)wait;
-    mqlua_loop_stop(s->loop, &s->timer);
-    free(s);
-}
+static const mqlua_await_kind sleep_kind = {.release = free_await};
 
 static int l_sleep(lua_State *L)
 {
     double seconds = mqlua_tasks_check_seconds(L, 1);
-    mqlua_task_check(L, "mq.sleep");
-    mqlua_loop *loop = mqlua_tasks_check_loop(L, "mq.sleep")->loop;
-    sleeper *s = calloc(1, sizeof *s);
-    if (s && !mqlua_loop_start(loop, &s->timer, seconds, sleep_over)) {
-        free(s);
-        s = NULL;
-    }
-    if (!s)
+    mqlua_loop *loop = mqlua_await_check(L, "mq.sleep")->loop;
+    mqlua_await *await = calloc(1, sizeof *await);
+    if (!await || !mqlua_await_start(await, loop, seconds, &sleep_kind)) {
+        free(await);
         return luaL_error(L, "mq.sleep: no timer can be had");
-    s->loop = loop;
-    s->wait.cancel = s->wait.done = sleeper_free;
-    return mqlua_task_park(L, &s->wait);
+    }
+    return mqlua_await_park(L, await);
 }
 
 bool mqlua_tasks_sleeps(const mqlua_task *task)
 {
-    const mqlua_wait *wait = mqlua_task_waits_on(task);
-    return wait && wait->cancel == sleeper_free;
+    return mqlua_await_kind_of(task) == &sleep_kind;
 }
 
 /* ---- spawned tasks ---- */
 
 typedef struct waiter waiter;
+typedef struct mqlua_spawned mqlua_spawned; /* part of the handle */
 
 /* One of the tasks that a waiter waits for. */
-typedef struct link {
+typedef struct awaited {
     waiter *owner;
-    struct link *next, **back; /* the links of one job */
-} link;
+    bool linked;
+    LIST_ENTRY(awaited) link; /* job->waiters */
+} awaited;
 
 struct mqlua_spawned {
     mqlua_object object;
@@ -88,43 +77,23 @@ struct mqlua_spawned {
     mqlua_task *task; /* NULL: ended */
     int anchor;       /* registry reference to the handle while the task runs */
     bool cancelled;
-    link *links;
-    mqlua_spawned **list, *next; /* the jobs of a connection; list NULL: of none */
+    LIST_HEAD(, awaited) waiters;
 };
 
 static const mqlua_type job_type;
 
 struct waiter {
-    mqlua_wait wait;
-    mqlua_timer timer;
-    mqlua_loop *loop;
-    lua_State *L; /* the main state of the vm */
-    int handles;  /* registry reference to the list of handles */
-    int pending;
-    bool timed_out;
+    mqlua_await await; /* first */
+    int pending;       /* jobs that have not ended */
     int count;
-    link links[];
+    awaited jobs[];
 };
 
-static void cut(link *l)
+static void cut(awaited *a)
 {
-    if (!l->back)
-        return;
-    *l->back = l->next;
-    if (l->next)
-        l->next->back = l->back;
-    l->back = NULL;
-}
-
-static void leave_list(mqlua_spawned *job)
-{
-    if (!job->list)
-        return;
-    mqlua_spawned **place = job->list;
-    while (*place != job)
-        place = &(*place)->next;
-    *place = job->next;
-    job->list = NULL;
+    if (a->linked)
+        LIST_REMOVE(a, link);
+    a->linked = false;
 }
 
 /* The handle's own table holds ok and value; both places exist, so that storing cannot fail. The value is
@@ -161,11 +130,10 @@ static int store_error(lua_State *L)
 
 static void wake_waiters(mqlua_spawned *job)
 {
-    while (job->links) {
-        link *l = job->links;
-        cut(l);
-        if (--l->owner->pending == 0)
-            mqlua_task_wake(&l->owner->wait);
+    for (awaited *a; (a = LIST_FIRST(&job->waiters));) {
+        cut(a);
+        if (--a->owner->pending == 0)
+            mqlua_await_wake(&a->owner->await);
     }
 }
 
@@ -173,7 +141,7 @@ static void wake_waiters(mqlua_spawned *job)
 static void keep_error(mqlua_spawned *job, const mqlua_end *end)
 {
     error_text e = {job, end->error};
-    if (!job->links)
+    if (LIST_EMPTY(&job->waiters))
         mqlua_report(job->env, "a spawned task failed", end->error);
     if (!end->co) /* it did not raise itself */
         mqlua_vm_setup(job->env->vm, store_error, &e, NULL);
@@ -185,7 +153,6 @@ static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     lua_State *L = mqlua_vm_state(job->env->vm);
     job->task = NULL;
     job->cancelled = end->outcome == MQLUA_CANCELLED;
-    leave_list(job);
     keep_result(L, job, end);
     if (end->outcome == MQLUA_FAILED)
         keep_error(job, end);
@@ -194,7 +161,7 @@ static void job_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     job->anchor = LUA_NOREF;
 }
 
-void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list)
+void mqlua_tasks_push_job(lua_State *L, int index, mqlua_lane *lane, mqlua_task *parent)
 {
     mqlua_env *env = mqlua_tasks_check_loop(L, "mq.spawn");
     env->outlives = true;
@@ -207,26 +174,27 @@ void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list)
     lua_setfenv(L, handle);
     lua_pushvalue(L, handle);
     job->anchor = mqlua_refs_add(L);
-    mqlua_task *parent = list ? NULL : mqlua_task_current(env->vm);
-    job->task = mqlua_task_spawn(L, index, parent, job_ended, job);
-    if (list) {
-        job->list = list;
-        job->next = *list;
-        *list = job;
-    }
-}
-
-void mqlua_tasks_cancel_jobs(mqlua_spawned **list)
-{
-    while (*list)
-        mqlua_task_cancel((*list)->task);
+    job->task = mqlua_task_spawn(L, index, lane, parent, job_ended, job);
 }
 
 static int l_spawn(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    mqlua_tasks_push_job(L, 1, NULL);
+    mqlua_tasks_push_job(L, 1, NULL, mqlua_task_current(mqlua_vm_of(L)));
     return 1;
+}
+
+/* defer(fn): fn runs when the task ends, whichever way. */
+static int l_defer(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    mqlua_task_defer(L, 1);
+    return 0;
+}
+
+static void defer_failed(mqlua_vm *vm, const char *error)
+{
+    mqlua_report(mqlua_vm_owner(vm), "a function of mq.defer failed", error);
 }
 
 static int l_job_cancel(lua_State *L)
@@ -240,7 +208,7 @@ static int l_job_cancel(lua_State *L)
 static int get_is_done(lua_State *L, void *object)
 {
     const mqlua_spawned *job = object;
-    lua_pushboolean(L, !job->task);
+    lua_pushboolean(L, !job->task || mqlua_task_doomed(job->task));
     return 1;
 }
 
@@ -248,26 +216,84 @@ static const mqlua_field job_fields[] = {{"is_done", get_is_done, NULL}, {NULL, 
 static const luaL_Reg job_methods[] = {{"cancel", l_job_cancel}, {NULL, NULL}};
 static const mqlua_type job_type = {.name = "task", .fields = job_fields, .methods = job_methods};
 
-/* ---- mq.wait ---- */
+/* ---- mq.wait: three functions that lua/mq/core/task.lua puts together ---- */
 
-static void stop_waiting(mqlua_wait *wait)
+static void stop_waiting(mqlua_await *await, bool cancelled)
 {
-    waiter *w = (waiter *)wait;
+    waiter *w = (waiter *)await;
     for (int i = 0; i < w->count; i++)
-        cut(&w->links[i]);
-    mqlua_loop_stop(w->loop, &w->timer);
-    mqlua_refs_drop(mqlua_vm_of(w->L), w->handles);
+        cut(&w->jobs[i]);
     free(w);
 }
 
-static void wait_timed_out(mqlua_timer *timer)
+static int push_in_time(lua_State *L)
 {
-    waiter *w = (waiter *)((char *)timer - offsetof(waiter, timer));
-    w->timed_out = true;
-    mqlua_task_wake(&w->wait);
+    lua_pushboolean(L, !mqlua_await_of(L)->timed_out);
+    return 1;
 }
 
-static void push_result(lua_State *L, mqlua_spawned *job)
+/* copy(tasks): a list of the same tasks, which the script cannot change, and how many of them have not ended.
+ * Or nil and what is wrong. */
+static int l_copy(lua_State *L)
+{
+    if (!lua_istable(L, 1)) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "bad argument #1 to 'wait' (table expected, got %s)",
+                        lua_isnone(L, 1) ? "no value" : luaL_typename(L, 1));
+        return 2;
+    }
+    int count = (int)lua_objlen(L, 1), running = 0;
+    lua_createtable(L, count, 0);
+    for (int i = 1; i <= count; i++) {
+        lua_rawgeti(L, 1, i);
+        const mqlua_spawned *job = mqlua_object_test(L, -1, &job_type, NULL);
+        if (!job) {
+            lua_pushnil(L);
+            lua_pushfstring(L, "mq.wait takes a list of tasks from mq.spawn; number %d is a %s", i,
+                            luaL_typename(L, -2));
+            return 2;
+        }
+        running += job->task != NULL;
+        lua_rawseti(L, -2, i);
+        mqlua_vm_charge(L, JOB_STEPS);
+    }
+    lua_pushinteger(L, running);
+    return 2;
+}
+
+static void watch_jobs(lua_State *L, waiter *w, int size)
+{
+    for (int i = 1; i <= size && w->count < w->pending; i++) {
+        lua_rawgeti(L, 1, i);
+        mqlua_spawned *job = lua_touserdata(L, -1);
+        lua_pop(L, 1);
+        if (!job->task)
+            continue;
+        awaited *a = &w->jobs[w->count++];
+        *a = (awaited){.owner = w, .linked = true};
+        LIST_INSERT_HEAD(&job->waiters, a, link);
+    }
+}
+
+/* wait(copy, running, seconds): true when all have ended, false when seconds (nil: none) passed first. The
+ * caller keeps the copy meanwhile. */
+static int l_wait(lua_State *L)
+{
+    static const mqlua_await_kind kind = {.push = push_in_time, .release = stop_waiting};
+    int running = (int)lua_tointeger(L, 2);
+    double seconds = lua_isnoneornil(L, 3) ? -1 : mqlua_tasks_check_seconds(L, 3);
+    mqlua_env *env = mqlua_await_check(L, "mq.wait");
+    waiter *w = calloc(1, sizeof *w + (size_t)running * sizeof w->jobs[0]);
+    if (!w || !mqlua_await_start(&w->await, env->loop, seconds, &kind)) {
+        free(w);
+        return luaL_error(L, "mq.wait: not enough memory");
+    }
+    w->pending = running;
+    watch_jobs(L, w, (int)lua_objlen(L, 1));
+    return mqlua_await_park(L, &w->await);
+}
+
+static void push_result(lua_State *L, const mqlua_spawned *job)
 {
     lua_createtable(L, 2, 2);
     lua_getfenv(L, -2);
@@ -286,105 +312,31 @@ static void push_result(lua_State *L, mqlua_spawned *job)
     lua_pop(L, 1);
 }
 
-/* The list of {ok, value} for the handles in the table at index. */
-static int push_results(lua_State *L, int handles, int count)
+/* results(copy): the list of {ok, value}. */
+static int l_results(lua_State *L)
 {
-    lua_createtable(L, count, 0);
-    for (int i = 1; i <= count; i++) {
-        lua_rawgeti(L, handles, i);
-        push_result(L, lua_touserdata(L, -1));
-        lua_rawseti(L, -3, i);
-        lua_pop(L, 1);
-    }
-    return 1;
-}
-
-static int push_waited(lua_State *L)
-{
-    waiter *w = lua_touserdata(L, 1);
-    if (w->timed_out) {
-        lua_pushnil(L);
-        return 1;
-    }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, w->handles);
-    return push_results(L, lua_gettop(L), w->count);
-}
-
-/* A copy of the list of handles at index 1 (the script may change its own); returns how many still run. */
-static int copy_handles(lua_State *L, int count)
-{
-    int running = 0;
+    int count = (int)lua_objlen(L, 1);
     lua_createtable(L, count, 0);
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, 1, i);
-        mqlua_spawned *job = mqlua_object_test(L, -1, &job_type, NULL);
-        if (!job)
-            return luaL_error(L, "mq.wait takes a list of tasks from mq.spawn; number %d is a %s", i,
-                              luaL_typename(L, -1));
-        running += job->task != NULL;
-        lua_rawseti(L, -2, i);
-    }
-    return running;
-}
-
-static waiter *make_waiter(lua_State *L, mqlua_env *env, int count, int running, double seconds)
-{
-    waiter *w = calloc(1, sizeof *w + (size_t)running * sizeof(link));
-    if (w && seconds > 0 && !mqlua_loop_start(env->loop, &w->timer, seconds, wait_timed_out)) {
-        free(w);
-        w = NULL;
-    }
-    if (!w)
-        luaL_error(L, "mq.wait: not enough memory");
-    w->loop = env->loop;
-    w->L = mqlua_vm_state(env->vm);
-    w->count = count;
-    w->pending = running;
-    w->wait.push = push_waited;
-    w->wait.cancel = w->wait.done = stop_waiting;
-    return w;
-}
-
-static void watch_jobs(lua_State *L, waiter *w, int handles, int count)
-{
-    int used = 0;
-    for (int i = 1; i <= count; i++) {
-        lua_rawgeti(L, handles, i);
-        mqlua_spawned *job = lua_touserdata(L, -1);
+        push_result(L, lua_touserdata(L, -1));
+        lua_rawseti(L, -3, i);
         lua_pop(L, 1);
-        if (!job->task)
-            continue;
-        link *l = &w->links[used++];
-        *l = (link){.owner = w, .next = job->links, .back = &job->links};
-        if (l->next)
-            l->next->back = &l->next;
-        job->links = l;
+        mqlua_vm_charge(L, JOB_STEPS);
     }
-}
-
-/* wait(tasks, seconds): seconds is for with_timeout; nil when they passed first. */
-static int l_wait(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TTABLE);
-    double seconds = lua_isnoneornil(L, 2) ? 0 : mqlua_tasks_check_seconds(L, 2);
-    int count = (int)lua_objlen(L, 1);
-    int running = copy_handles(L, count), handles = lua_gettop(L);
-    if (!running)
-        return push_results(L, handles, count);
-    mqlua_task_check(L, "mq.wait");
-    mqlua_env *env = mqlua_tasks_check_loop(L, "mq.wait");
-    lua_pushvalue(L, handles);
-    int reference = mqlua_refs_add(L);
-    waiter *w = make_waiter(L, env, count, running, seconds);
-    w->handles = reference;
-    watch_jobs(L, w, handles, count);
-    return mqlua_task_park(L, &w->wait);
+    return 1;
 }
 
 void mqlua_tasks_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"sleep", l_sleep}, {"spawn", l_spawn}, {"wait", l_wait}, {NULL, NULL}};
+        {"sleep", l_sleep}, {"spawn", l_spawn}, {"defer", l_defer}, {NULL, NULL}};
+    static const luaL_Reg private[] = {
+        {"copy", l_copy}, {"wait", l_wait}, {"results", l_results}, {NULL, NULL}};
     mqlua_object_register(L, &job_type);
     luaL_register(L, NULL, functions);
+    lua_newtable(L);
+    luaL_register(L, NULL, private);
+    lua_setfield(L, LUA_REGISTRYINDEX, "mqlua.tasks");
+    mqlua_task_set_defer_failed(mqlua_vm_of(L), defer_failed);
 }

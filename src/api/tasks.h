@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* mq.sleep, mq.spawn, mq.wait: tasks and the loop put together. */
+/* mq.sleep, mq.spawn, mq.wait, mq.defer: tasks and the loop put together. */
 
 #include "api/env.h"
 
-/* A spawned task: part of its handle, which is kept alive while the task runs. */
-typedef struct mqlua_spawned mqlua_spawned;
-
-/* Spawns the function at index as a job of a list (of a connection), or of the running task when list is
- * NULL, and pushes its handle. Raises where tasks cannot be (checks, set-up without a loop) and on lack of
- * memory. */
-void mqlua_tasks_push_job(lua_State *L, int index, mqlua_spawned **list);
-
-/* Ends every job of a list. Not from inside Lua. */
-void mqlua_tasks_cancel_jobs(mqlua_spawned **list);
+/* Spawns the function at index as a child of parent (NULL: of nobody), in lane (NULL: that of the running
+ * task), and pushes its handle, which is kept alive while the task runs. Raises where tasks cannot be
+ * (checks, set-up without a loop) and on lack of memory. */
+void mqlua_tasks_push_job(lua_State *L, int index, mqlua_lane *lane, mqlua_task *parent);
 
 /* For functions that wait: the number of seconds at index, and the env of a state with a loop; function is
  * the name for the message. Both raise. */

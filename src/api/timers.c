@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/timers.h"
+#include "base/list.h"
 #include "api/report.h"
 #include "api/tasks.h"
 #include "vm/object.h"
@@ -15,9 +16,13 @@ typedef struct mqlua_clock {
     bool repeats, per_process, stopped;
     bool running; /* its task */
     int function;
-    int anchor; /* until it is stopped and its task has ended: nobody else may know it */
-    struct mqlua_clock *next, **back; /* env->clocks */
+    int anchor;                   /* until it is stopped and its task has ended: nobody else may know it */
+    mqlua_piece piece;            /* it is due, and its turn has not come */
+    LIST_ENTRY(mqlua_clock) link; /* env->once or env->repeating */
 } mqlua_clock;
+
+/* Timers that are stopped in a row before anything else has its turn. */
+enum { STOP_BATCH = 1000 };
 
 static const mqlua_type clock_type;
 
@@ -35,9 +40,8 @@ static void clock_stop(mqlua_clock *clock)
     clock->stopped = true;
     if (clock->timer.place) /* else the loop may be another thread's */
         mqlua_loop_stop(clock->env->loop, &clock->timer);
-    *clock->back = clock->next;
-    if (clock->next)
-        clock->next->back = clock->back;
+    mqlua_piece_remove(&clock->piece);
+    LIST_REMOVE(clock, link);
     mqlua_refs_drop(clock->env->vm, clock->function);
     let_go(clock);
 }
@@ -46,7 +50,7 @@ static void clock_fired(mqlua_timer *timer);
 
 static void clock_start(mqlua_clock *clock)
 {
-    if (clock->per_process && !clock->env->first_worker)
+    if ((clock->per_process && !clock->env->first_worker) || (clock->repeats && clock->env->replaced))
         return;
     if (!mqlua_loop_start(clock->env->loop, &clock->timer, clock->seconds, clock_fired))
         mqlua_report(clock->env, "a timer cannot be had", "mq.after or mq.every will not run");
@@ -68,16 +72,20 @@ static void clock_ended(mqlua_task *task, const mqlua_end *end, void *ud)
         clock_stop(clock);
 }
 
-static int l_no_arguments(lua_State *L)
+static void clock_run(mqlua_piece *piece)
 {
-    return 0;
+    mqlua_clock *clock = (mqlua_clock *)(void *)((char *)piece - offsetof(mqlua_clock, piece));
+    mqlua_vm *vm = clock->env->vm;
+    if (clock->repeats && clock->env->replaced)
+        return; /* it is about to be stopped */
+    clock->running = true;
+    mqlua_task_start(vm, mqlua_task_lane(vm), clock->function, 0, clock_ended, clock);
 }
 
 static void clock_fired(mqlua_timer *timer)
 {
-    mqlua_clock *clock = (mqlua_clock *)((char *)timer - offsetof(mqlua_clock, timer));
-    clock->running = true;
-    mqlua_task_start(clock->env->vm, clock->function, clock->env->no_arguments, clock_ended, clock);
+    mqlua_clock *clock = (mqlua_clock *)(void *)((char *)timer - offsetof(mqlua_clock, timer));
+    mqlua_lane_add(mqlua_task_lane(clock->env->vm), &clock->piece);
 }
 
 static bool is_per_process(lua_State *L, int options)
@@ -106,11 +114,8 @@ static int make_clock(lua_State *L, const char *name, bool repeats)
     clock->function = mqlua_refs_add(L);
     lua_pushvalue(L, -1);
     clock->anchor = mqlua_refs_add(L);
-    clock->back = &env->clocks;
-    clock->next = env->clocks;
-    if (clock->next)
-        clock->next->back = &clock->next;
-    env->clocks = clock;
+    clock->piece.run = clock_run;
+    LIST_INSERT_HEAD(repeats ? &env->repeating : &env->once, clock, link);
     if (env->phase == MQLUA_SERVING)
         clock_start(clock);
     return 1;
@@ -137,26 +142,47 @@ static int l_clock_cancel(lua_State *L)
 static const luaL_Reg clock_methods[] = {{"cancel", l_clock_cancel}, {NULL, NULL}};
 static const mqlua_type clock_type = {.name = "timer", .methods = clock_methods};
 
-void mqlua_timers_start(mqlua_env *env)
+static void start_all(mqlua_clocks *clocks)
 {
-    for (mqlua_clock *clock = env->clocks; clock; clock = clock->next)
-        if (!clock->timer.place && !clock->running)
+    mqlua_clock *clock;
+    LIST_FOREACH(clock, clocks, link)
+    {
+        if (!clock->timer.place && !clock->piece.lane && !clock->running)
             clock_start(clock);
+    }
 }
 
-void mqlua_timers_stop_repeating(mqlua_env *env)
+void mqlua_timers_start(mqlua_env *env)
 {
-    for (mqlua_clock *clock = env->clocks, *next; clock; clock = next) {
-        next = clock->next;
-        if (clock->repeats)
-            clock_stop(clock);
+    start_all(&env->once);
+    start_all(&env->repeating);
+}
+
+static bool stop_some(mqlua_clocks *clocks, int *left)
+{
+    for (mqlua_clock *clock; (clock = LIST_FIRST(clocks)); --*left) {
+        if (!*left)
+            return false;
+        clock_stop(clock);
     }
+    return true;
+}
+
+bool mqlua_timers_stop_some(mqlua_env *env, bool once)
+{
+    int left = STOP_BATCH;
+    return stop_some(&env->repeating, &left) && (!once || stop_some(&env->once, &left));
+}
+
+bool mqlua_timers_any(const mqlua_env *env)
+{
+    return !LIST_EMPTY(&env->once) || !LIST_EMPTY(&env->repeating);
 }
 
 void mqlua_timers_stop(mqlua_env *env)
 {
-    while (env->clocks)
-        clock_stop(env->clocks);
+    while (!mqlua_timers_stop_some(env, true))
+        continue;
 }
 
 void mqlua_timers_open(lua_State *L)
@@ -164,6 +190,4 @@ void mqlua_timers_open(lua_State *L)
     static const luaL_Reg functions[] = {{"after", l_after}, {"every", l_every}, {NULL, NULL}};
     mqlua_object_register(L, &clock_type);
     luaL_register(L, NULL, functions);
-    lua_pushcfunction(L, l_no_arguments);
-    mqlua_env_of(L)->no_arguments = mqlua_refs_add(L);
 }

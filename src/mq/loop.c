@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "mq/loop.h"
+#include "base/list.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Host timers: zero and negative times are undocumented, and so is what a day or more means. */
 static const double SHORTEST = 0.001, LONGEST = 3600;
 
+/* Timers that fire in a row before anything else has its turn. */
+enum { FIRE_BATCH = 10000 };
+
 struct mqlua_watch {
     mqlua_loop *loop;
-    MQ_IOWatcher *watcher;
+    MQ_IOWatcher *watcher; /* NULL: watches for nothing */
+    int fd, events;
     void (*ready)(void *data, int events);
     void *data;
-    mqlua_watch *next, *prev;
-    bool dead;
+    LIST_ENTRY(mqlua_watch) link; /* loop->watches, or dead_watches */
 };
 
 struct mqlua_loop {
@@ -31,7 +34,7 @@ struct mqlua_loop {
     double armed_for;
     bool firing;
 
-    mqlua_watch *watches, *dead_watches;
+    LIST_HEAD(, mqlua_watch) watches, dead_watches;
     int eventfd;
     mqlua_watch *wakeup;
     mqlua_mailbox mailbox;
@@ -39,13 +42,6 @@ struct mqlua_loop {
     void (*after)(void *data);
     void *after_data;
 };
-
-double mqlua_loop_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* ---- the heap of timers ---- */
 
@@ -130,9 +126,8 @@ static void arm(mqlua_loop *loop)
 
 static void end_turn(mqlua_loop *loop)
 {
-    while (loop->dead_watches) {
-        mqlua_watch *watch = loop->dead_watches;
-        loop->dead_watches = watch->next;
+    for (mqlua_watch *watch; (watch = LIST_FIRST(&loop->dead_watches));) {
+        LIST_REMOVE(watch, link);
         free(watch);
     }
     arm(loop);
@@ -147,15 +142,22 @@ static void host_timer_fired(void *data)
 {
     mqlua_loop *loop = data;
     loop->armed = NULL; /* the host frees it: it must not be touched any more */
-    double now = mqlua_loop_now();
+    mqlua_loop_fire(loop, mqlua_loop_now());
+    end_turn(loop);
+}
+
+void mqlua_loop_fire(mqlua_loop *loop, double now)
+{
+    if (!loop->count || loop->heap[1]->due > now)
+        return;
     loop->firing = true;
-    while (loop->count && loop->heap[1]->due <= now) {
+    for (int i = 0; i < FIRE_BATCH && loop->count && loop->heap[1]->due <= now; i++) {
         mqlua_timer *timer = loop->heap[1];
         heap_remove(loop, timer);
         timer->fire(timer);
     }
     loop->firing = false;
-    end_turn(loop);
+    arm(loop);
 }
 
 void mqlua_loop_wake(mqlua_loop *loop)
@@ -202,46 +204,60 @@ static void host_fd_ready(MQ_IOWatcher *watcher, int fd, int events, void *data)
     mqlua_watch *watch = data;
     mqlua_loop *loop = watch->loop;
     int ours = (events & loop->read_flag ? MQLUA_READ : 0) | (events & loop->write_flag ? MQLUA_WRITE : 0);
-    if (!watch->dead)
+    if (watch->watcher)
         watch->ready(watch->data, ours ? ours : MQLUA_READ | MQLUA_WRITE);
     end_turn(loop);
+}
+
+static bool watch_for(mqlua_watch *watch, int events)
+{
+    mqlua_loop *loop = watch->loop;
+    int flags = (events & MQLUA_READ ? loop->read_flag : 0) | (events & MQLUA_WRITE ? loop->write_flag : 0);
+    watch->watcher =
+        events ? loop->symbols->io_watch(loop->context, watch->fd, flags, host_fd_ready, watch) : NULL;
+    watch->events = watch->watcher ? events : 0;
+    return watch->watcher || !events;
+}
+
+static void watch_for_nothing(mqlua_watch *watch)
+{
+    if (watch->watcher)
+        watch->loop->symbols->io_unwatch(watch->watcher);
+    watch->watcher = NULL;
+    watch->events = 0;
 }
 
 mqlua_watch *mqlua_loop_watch(mqlua_loop *loop, int fd, int events, void (*ready)(void *data, int events),
                               void *data)
 {
-    mqlua_watch *watch = calloc(1, sizeof *watch);
-    if (!watch || !loop->context) {
+    mqlua_watch *watch = loop->context ? calloc(1, sizeof *watch) : NULL;
+    if (!watch)
+        return NULL;
+    *watch = (mqlua_watch){.loop = loop, .fd = fd, .ready = ready, .data = data};
+    if (!watch_for(watch, events)) {
         free(watch);
         return NULL;
     }
-    *watch = (mqlua_watch){.loop = loop, .ready = ready, .data = data, .next = loop->watches};
-    int flags = (events & MQLUA_READ ? loop->read_flag : 0) | (events & MQLUA_WRITE ? loop->write_flag : 0);
-    watch->watcher = loop->symbols->io_watch(loop->context, fd, flags, host_fd_ready, watch);
-    if (!watch->watcher) {
-        free(watch);
-        return NULL;
-    }
-    if (loop->watches)
-        loop->watches->prev = watch;
-    loop->watches = watch;
+    LIST_INSERT_HEAD(&loop->watches, watch, link);
     return watch;
+}
+
+/* The documented functions cannot change a watcher: it is given back, and another one takes its place. */
+bool mqlua_loop_watch_change(mqlua_watch *watch, int events)
+{
+    if (watch->events == events)
+        return true;
+    watch_for_nothing(watch);
+    return watch_for(watch, events);
 }
 
 void mqlua_loop_unwatch(mqlua_watch *watch)
 {
     mqlua_loop *loop = watch->loop;
-    loop->symbols->io_unwatch(watch->watcher);
-    if (watch->prev)
-        watch->prev->next = watch->next;
-    else
-        loop->watches = watch->next;
-    if (watch->next)
-        watch->next->prev = watch->prev;
+    watch_for_nothing(watch);
+    LIST_REMOVE(watch, link);
     /* Its own callback may be running: freed at the end of the turn. */
-    watch->dead = true;
-    watch->next = loop->dead_watches;
-    loop->dead_watches = watch;
+    LIST_INSERT_HEAD(&loop->dead_watches, watch, link);
 }
 
 /* ---- messages from other threads ---- */
@@ -300,8 +316,8 @@ void mqlua_loop_free(mqlua_loop *loop)
         return;
     loop->after = NULL;
     mqlua_mailbox_run(&loop->mailbox);
-    while (loop->watches)
-        mqlua_loop_unwatch(loop->watches);
+    while (!LIST_EMPTY(&loop->watches))
+        mqlua_loop_unwatch(LIST_FIRST(&loop->watches));
     end_turn(loop);
     loop->context = NULL;
     disarm(loop);

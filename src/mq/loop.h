@@ -9,6 +9,7 @@
  */
 
 #include "base/mailbox.h"
+#include "base/time.h"
 #include "mq/symbols.h"
 #include <stdint.h>
 
@@ -40,11 +41,19 @@ void mqlua_loop_set_after(mqlua_loop *loop, void (*after)(void *data), void *dat
 bool mqlua_loop_start(mqlua_loop *loop, mqlua_timer *timer, double seconds, void (*fire)(mqlua_timer *));
 void mqlua_loop_stop(mqlua_loop *loop, mqlua_timer *timer);
 
+/* Fires timers that are due, for whoever works for longer than a moment in after. What a timer calls is
+ * quick: it starts no Lua, but queues what does. */
+void mqlua_loop_fire(mqlua_loop *loop, double now);
+
 /* Watches a non-blocking descriptor; one watch per descriptor. NULL when it cannot be had. The descriptor
  * stays the caller's: unwatch, then close. */
 mqlua_watch *mqlua_loop_watch(mqlua_loop *loop, int fd, int events, void (*ready)(void *data, int events),
                               void *data);
 void mqlua_loop_unwatch(mqlua_watch *watch);
+
+/* Watches for other events from now on; 0: for none. Also from inside the watch's own callback. False when
+ * the host does not give what is needed: it watches for nothing then, and another change may try again. */
+bool mqlua_loop_watch_change(mqlua_watch *watch, int events);
 
 /* Messages from other threads, which run on the worker's thread. The loop must outlive each post to it. */
 mqlua_mailbox *mqlua_loop_mailbox(mqlua_loop *loop);
@@ -53,4 +62,7 @@ mqlua_mailbox *mqlua_loop_mailbox(mqlua_loop *loop);
 void mqlua_loop_wake(mqlua_loop *loop);
 
 /* Monotonic clock, seconds. */
-double mqlua_loop_now(void);
+static inline double mqlua_loop_now(void)
+{
+    return mqlua_time_now();
+}

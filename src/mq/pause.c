@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "mq/pause.h"
+#include "base/time.h"
 #include <stddef.h>
 
-void mqlua_pause_begin(mqlua_pauses *pauses, mqlua_pause *pause, MQ_Connection *connection,
-                       void (*used)(mqlua_pause *pause))
+void mqlua_pauses_init(mqlua_pauses *pauses, const mqlua_symbols *symbols)
+{
+    pauses->symbols = symbols;
+    TAILQ_INIT(&pauses->queued);
+}
+
+void mqlua_pause_begin(mqlua_pause *pause, MQ_Connection *connection, void (*used)(mqlua_pause *pause))
 {
     *pause = (mqlua_pause){.connection = connection, .used = used};
-    pauses->begun++;
 }
 
 void mqlua_pause_hand_back(mqlua_pauses *pauses, mqlua_pause *pause, mqlua_hand hand)
@@ -16,25 +21,12 @@ void mqlua_pause_hand_back(mqlua_pauses *pauses, mqlua_pause *pause, mqlua_hand 
         return;
     pause->hand = hand;
     pause->queued = true;
-    pause->next = NULL;
-    pause->prev = pauses->last;
-    if (pauses->last)
-        pauses->last->next = pause;
-    else
-        pauses->first = pause;
-    pauses->last = pause;
+    TAILQ_INSERT_TAIL(&pauses->queued, pause, link);
 }
 
 static void unqueue(mqlua_pauses *pauses, mqlua_pause *pause)
 {
-    if (pause->prev)
-        pause->prev->next = pause->next;
-    else
-        pauses->first = pause->next;
-    if (pause->next)
-        pause->next->prev = pause->prev;
-    else
-        pauses->last = pause->prev;
+    TAILQ_REMOVE(&pauses->queued, pause, link);
     pause->queued = false;
 }
 
@@ -45,24 +37,29 @@ void mqlua_pause_kill(mqlua_pauses *pauses, mqlua_pause *pause)
     if (pause->queued)
         unqueue(pauses, pause);
     pause->connection = NULL;
-    pauses->killed++;
 }
 
-void mqlua_pauses_drain(mqlua_pauses *pauses)
+static void hand_over(const mqlua_symbols *symbols, MQ_Connection *connection, mqlua_hand hand)
 {
-    while (pauses->first) {
-        mqlua_pause *pause = pauses->first;
+    if (hand == MQLUA_CONTINUE)
+        symbols->hand_continue(connection);
+    else if (hand == MQLUA_COMPLETE)
+        symbols->hand_complete(connection);
+    else
+        symbols->hand_retry(connection);
+}
+
+bool mqlua_pauses_drain(mqlua_pauses *pauses, double end)
+{
+    for (mqlua_pause *pause; (pause = TAILQ_FIRST(&pauses->queued));) {
         MQ_Connection *connection = pause->connection;
         mqlua_hand hand = pause->hand;
         unqueue(pauses, pause);
         pause->connection = NULL;
-        pauses->handed++;
         pause->used(pause); /* the token's memory may be gone from here on */
-        if (hand == MQLUA_CONTINUE)
-            pauses->symbols->hand_continue(connection);
-        else if (hand == MQLUA_COMPLETE)
-            pauses->symbols->hand_complete(connection);
-        else
-            pauses->symbols->hand_retry(connection);
+        hand_over(pauses->symbols, connection, hand);
+        if (mqlua_time_now() >= end)
+            return !TAILQ_EMPTY(&pauses->queued);
     }
+    return false;
 }

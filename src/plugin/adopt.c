@@ -14,7 +14,7 @@ static const double LINGER_SECONDS = 10;
 
 static bool is_idle(const mqlua_peer *peer)
 {
-    return !peer->run && !peer->connection.jobs;
+    return !peer->run && !mqlua_connection_has_jobs(&peer->connection);
 }
 
 void mqlua_adopt_move(mqlua_worker *worker, mqlua_peer *peer)
@@ -55,7 +55,7 @@ void mqlua_adopt_look(mqlua_worker *worker, mqlua_peer *peer, mqlua_event event)
 
 static bool is_quiet(const mqlua_state *state)
 {
-    return !state->users && !mqlua_task_count(state->env.vm) && !state->env.clocks;
+    return !state->users && !mqlua_task_count(state->env.vm) && !mqlua_timers_any(&state->env);
 }
 
 static void linger_over(mqlua_timer *timer)
@@ -63,33 +63,42 @@ static void linger_over(mqlua_timer *timer)
     /* The turn that this belongs to sweeps in its end. */
 }
 
-/* Removes *link from the list of old states. */
-static void end_old(mqlua_worker *worker, mqlua_state **link)
+static void end_old(mqlua_worker *worker, mqlua_state *state)
 {
-    mqlua_state *state = *link;
-    *link = state->next;
+    LIST_REMOVE(state, link);
     mqlua_state_stop(state);
     mqlua_reload_dispose(worker->plugin, state);
 }
 
+/* What a state has of its own can be any number of tasks and timers: some of it ends at each call. True when
+ * there is more to do at once. */
+static bool wind_down(mqlua_worker *worker, mqlua_state *state)
+{
+    bool over = !state->users && mqlua_loop_now() >= state->ends;
+    if (over)
+        mqlua_task_cancel_all(state->env.vm);
+    else if (!state->users && !worker->linger.place)
+        mqlua_loop_start(worker->loop, &worker->linger, state->ends - mqlua_loop_now(), linger_over);
+    return !mqlua_timers_stop_some(&state->env, over);
+}
+
 void mqlua_adopt_sweep(mqlua_worker *worker)
 {
-    bool any = false;
-    if (!worker->old)
-        return;
-    for (mqlua_state **link = &worker->old; *link;) {
-        mqlua_state *state = *link;
-        if (is_quiet(state) || (!state->users && mqlua_loop_now() >= state->ends)) {
-            end_old(worker, link);
+    bool any = false, more = false;
+    mqlua_state *state, *following;
+    LIST_FOREACH_SAFE(state, &worker->old, link, following)
+    {
+        if (is_quiet(state)) {
+            end_old(worker, state);
             any = true;
         } else {
-            if (!state->users && !worker->linger.place)
-                mqlua_loop_start(worker->loop, &worker->linger, state->ends - mqlua_loop_now(), linger_over);
-            link = &state->next;
+            more |= wind_down(worker, state);
         }
     }
     if (any)
         mqlua_worker_update_wanted(worker);
+    if (more)
+        mqlua_loop_wake(worker->loop);
 }
 
 /* ---- the bound ---- */
@@ -106,12 +115,12 @@ size_t mqlua_adopt_move_idle(mqlua_worker *worker, const mqlua_state *state)
     return moved;
 }
 
-static mqlua_state **oldest_but(mqlua_worker *worker, size_t skipped, size_t live)
+static mqlua_state *oldest_but(mqlua_worker *worker, size_t skipped, size_t live)
 {
-    mqlua_state **link = &worker->old;
+    mqlua_state *state = LIST_FIRST(&worker->old);
     for (size_t i = 2 + skipped; i < live; i++)
-        link = &(*link)->next;
-    return link;
+        state = LIST_NEXT(state, link);
+    return state;
 }
 
 /* Too many generations are alive: connections that sit idle in the oldest move, whatever they are in the
@@ -119,10 +128,13 @@ static mqlua_state **oldest_but(mqlua_worker *worker, size_t skipped, size_t liv
 static void keep_bound(mqlua_worker *worker)
 {
     size_t live = 1, skipped = 0;
-    for (mqlua_state *old = worker->old; old; old = old->next)
+    const mqlua_state *old;
+    LIST_FOREACH(old, &worker->old, link)
+    {
         live++;
+    }
     while (live > MQLUA_GENERATIONS && live - skipped > 1) {
-        mqlua_state **link = oldest_but(worker, skipped, live), *state = *link;
+        mqlua_state *state = oldest_but(worker, skipped, live);
         size_t moved = mqlua_adopt_move_idle(worker, state);
         if (moved)
             mqlua_log(&worker->plugin->symbols, MQLUA_LOG_INFO,
@@ -135,7 +147,7 @@ static void keep_bound(mqlua_worker *worker)
             skipped++;
             continue;
         }
-        end_old(worker, link);
+        state->ends = 0; /* the sweep ends it, bit by bit */
         live--;
     }
 }
@@ -145,10 +157,9 @@ static void keep_bound(mqlua_worker *worker)
 void mqlua_adopt_retire(mqlua_worker *worker, mqlua_state *state)
 {
     mqlua_vm_set_crowded(state->env.vm, NULL, NULL);
-    mqlua_timers_stop_repeating(&state->env);
+    state->env.replaced = true;
     state->ends = mqlua_loop_now() + LINGER_SECONDS;
-    state->next = worker->old;
-    worker->old = state;
+    LIST_INSERT_HEAD(&worker->old, state, link);
 }
 
 void mqlua_adopt(mqlua_worker *worker)
@@ -176,9 +187,8 @@ void mqlua_adopt_end(mqlua_worker *worker)
     mqlua_state *state = worker->state;
     worker->state = NULL;
     mqlua_worker_free_state(state);
-    while (worker->old) {
-        mqlua_state *old = worker->old;
-        worker->old = old->next;
+    for (mqlua_state *old; (old = LIST_FIRST(&worker->old));) {
+        LIST_REMOVE(old, link);
         mqlua_worker_free_state(old);
     }
     mqlua_worker_free_state(atomic_exchange(&worker->prepared, NULL));

@@ -43,7 +43,9 @@ static size_t find(const build *b, const mqlua_worker *worker)
 static int add_new(build *b)
 {
     int added = 0;
-    for (mqlua_worker *worker = b->plugin->workers; worker; worker = worker->next) {
+    mqlua_worker *worker;
+    LIST_FOREACH(worker, &b->plugin->workers, link)
+    {
         if (find(b, worker) < b->count)
             continue;
         if (b->count == b->room && !grow(b))
@@ -80,7 +82,9 @@ static bool make(build *b, mqlua_bundle *bundle, uint64_t generation, const atom
  * back. */
 static void publish(build *b, mqlua_bundle *bundle, uint64_t generation)
 {
-    for (mqlua_worker *worker = b->plugin->workers; worker; worker = worker->next) {
+    mqlua_worker *worker;
+    LIST_FOREACH(worker, &b->plugin->workers, link)
+    {
         size_t i = find(b, worker);
         b->states[i] = atomic_exchange(&worker->prepared, b->states[i]);
     }
@@ -89,8 +93,10 @@ static void publish(build *b, mqlua_bundle *bundle, uint64_t generation)
     b->plugin->bundle = mqlua_bundle_ref(bundle);
     mqlua_bundle_unref(old);
     atomic_store_explicit(&b->plugin->generation, generation, memory_order_release);
-    for (mqlua_worker *worker = b->plugin->workers; worker; worker = worker->next)
+    LIST_FOREACH(worker, &b->plugin->workers, link)
+    {
         mqlua_loop_wake(worker->loop);
+    }
 }
 
 static bool build_and_publish(build *b, mqlua_bundle *bundle, uint64_t generation, const atomic_bool *stop,

@@ -71,7 +71,9 @@ static void post_all(mqlua_plugin *plugin, questions *q, const mqlua_place *plac
 {
     pthread_mutex_lock(&plugin->lock);
     pthread_mutex_lock(&q->lock);
-    for (mqlua_worker *worker = plugin->workers; worker; worker = worker->next) {
+    mqlua_worker *worker;
+    LIST_FOREACH(worker, &plugin->workers, link)
+    {
         for (size_t i = 0; i < q->count; i++) {
             if (places[i].number != worker->number)
                 continue;

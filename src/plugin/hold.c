@@ -25,15 +25,7 @@ void mqlua_hold_remove(mqlua_run *run)
     mqlua_worker *worker = run->worker;
     if (run->stage != MQLUA_RUN_HELD)
         return;
-    if (run->held_prev)
-        run->held_prev->held_next = run->held_next;
-    else
-        worker->held = run->held_next;
-    if (run->held_next)
-        run->held_next->held_prev = run->held_prev;
-    else
-        worker->held_last = run->held_prev;
-    run->held_next = run->held_prev = NULL;
+    TAILQ_REMOVE(&worker->held, run, held);
     worker->held_count--;
     mqlua_loop_stop(worker->loop, &run->timer);
     run->stage = MQLUA_RUN_ENDING;
@@ -43,15 +35,9 @@ void mqlua_hold_add(mqlua_run *run)
 {
     mqlua_worker *worker = run->worker;
     if (worker->held_count >= HELD_MAX)
-        release(worker->held);
+        release(TAILQ_FIRST(&worker->held));
     run->stage = MQLUA_RUN_HELD;
-    run->held_next = NULL;
-    run->held_prev = worker->held_last;
-    if (worker->held_last)
-        worker->held_last->held_next = run;
-    else
-        worker->held = run;
-    worker->held_last = run;
+    TAILQ_INSERT_TAIL(&worker->held, run, held);
     worker->held_count++;
     if (!mqlua_loop_start(worker->loop, &run->timer, worker->plugin->settings->hold, hold_over))
         release(run);

@@ -18,8 +18,10 @@ typedef struct mqlua_peer {
     bool pinned;                 /* a transaction began: it is judged by one generation */
     bool delivered;              /* its message came: the next RCPT TO belongs to another one */
     bool mapped;
-    uint8_t counted;         /* plugin/trial.h: what this transaction was counted as */
-    struct mqlua_peer *next; /* in its bucket, or in worker->spare_peers */
+    uint8_t counted;               /* plugin/trial.h: what this transaction was counted as */
+    mqlua_lane lane;               /* of what its tasks do */
+    struct mqlua_peer *next;       /* in its bucket */
+    SLIST_ENTRY(mqlua_peer) spare; /* worker->spare_peers */
 } mqlua_peer;
 
 /* Zeroed, it is empty. Its memory is kept: connections come and go all the time. */

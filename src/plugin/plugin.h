@@ -43,7 +43,7 @@ typedef struct mqlua_plugin {
     atomic_uint_fast64_t generation;
     atomic_uint_fast64_t exhausted; /* the last generation whose state was made anew for lack of memory */
     struct mqlua_clients *clients;  /* plugin/clients.h */
-    mqlua_worker *workers;
+    LIST_HEAD(, mqlua_worker) workers;
     mqlua_tally departed[MQLUA_GENERATIONS]; /* of workers that ended; under the lock */
     int worker_count;                        /* how many were ever made: their numbers */
     int worker_users;                        /* how many have not ended */

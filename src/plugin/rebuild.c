@@ -30,8 +30,10 @@ void mqlua_rebuild_watch(mqlua_worker *worker, mqlua_state *state)
 /* A held connection only waits: it needs nothing of the old state. */
 static void move_held(mqlua_worker *worker, const mqlua_state *old)
 {
-    for (mqlua_run *run = worker->held; run; run = run->held_next) {
-        if (run->state != old || !run->peer || run->peer->connection.jobs)
+    mqlua_run *run;
+    TAILQ_FOREACH(run, &worker->held, held)
+    {
+        if (run->state != old || !run->peer || mqlua_connection_has_jobs(&run->peer->connection))
             continue;
         mqlua_arguments_free(run);
         mqlua_adopt_move(worker, run->peer);
@@ -95,8 +97,11 @@ static void replace(mqlua_worker *worker, mqlua_state *next, size_t used, bool f
 static bool too_many_old(const mqlua_worker *worker)
 {
     int count = 0;
-    for (const mqlua_state *old = worker->old; old; old = old->next)
+    const mqlua_state *old;
+    LIST_FOREACH(old, &worker->old, link)
+    {
         count++;
+    }
     return count >= MQLUA_GENERATIONS - 1;
 }
 

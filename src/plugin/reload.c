@@ -18,7 +18,7 @@ struct mqlua_reload {
     pthread_t thread;
     atomic_bool stop;
     mqlua_watcher *watcher;
-    mqlua_state *disposed; /* guarded by plugin->lock */
+    LIST_HEAD(, mqlua_state) disposed; /* guarded by plugin->lock */
     mqlua_trial trial;
     mqlua_bundle *good; /* the last that passed its trial; NULL: none yet */
     bool refused_last;  /* the newest files are not what runs */
@@ -35,15 +35,15 @@ static const mqlua_symbols *log_of(const mqlua_reload *r)
 
 static void free_disposed(mqlua_reload *r)
 {
-    pthread_mutex_lock(&r->plugin->lock);
-    mqlua_state *list = r->disposed;
-    r->disposed = NULL;
-    pthread_mutex_unlock(&r->plugin->lock);
-    while (list) {
-        mqlua_state *state = list;
-        list = state->next;
+    mqlua_state *state;
+    do {
+        pthread_mutex_lock(&r->plugin->lock);
+        state = LIST_FIRST(&r->disposed);
+        if (state)
+            LIST_REMOVE(state, link);
+        pthread_mutex_unlock(&r->plugin->lock);
         mqlua_worker_free_state(state);
-    }
+    } while (state);
 }
 
 void mqlua_reload_dispose(mqlua_plugin *plugin, mqlua_state *state)
@@ -51,8 +51,7 @@ void mqlua_reload_dispose(mqlua_plugin *plugin, mqlua_state *state)
     pthread_mutex_lock(&plugin->lock);
     mqlua_reload *r = plugin->reload;
     if (r) {
-        state->next = r->disposed;
-        r->disposed = state;
+        LIST_INSERT_HEAD(&r->disposed, state, link);
         mqlua_watcher_wake(r->watcher);
     }
     pthread_mutex_unlock(&plugin->lock);

@@ -11,6 +11,7 @@
 static const double ON_ERROR_SECONDS = 1;
 
 static bool step(mqlua_run *run);
+static void go_on(mqlua_run *run);
 
 static bool paused(const mqlua_run *run)
 {
@@ -39,7 +40,7 @@ static void keep_control(mqlua_run *run)
 {
     if (paused(run))
         return;
-    mqlua_pause_begin(&run->worker->pauses, &run->pause, run->host, pause_used);
+    mqlua_pause_begin(&run->pause, run->host, pause_used);
     mqlua_run_list(run);
     if (run->peer)
         run->peer->run = run;
@@ -244,7 +245,7 @@ static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     else
         returned(run, task, end);
     if (!starting)
-        step(run);
+        go_on(run);
 }
 
 /* ---- handlers, one after the other ---- */
@@ -323,20 +324,74 @@ static void start_handler(mqlua_run *run, const mqlua_handlers *handlers)
     }
     run->state->made.count = 0;
     run->late = false;
+    mqlua_lane *lane = connection_of(run)->lane;
     int arguments[2], count = mqlua_arguments_ready(run, arguments);
-    run->task = count ? mqlua_task_start_with(env->vm, function, arguments, count, handler_ended, run)
-                      : mqlua_task_start(env->vm, function, env->arguments, handler_ended, run);
+    run->task = count ? mqlua_task_start_with(env->vm, lane, function, arguments, count, handler_ended, run)
+                      : mqlua_task_start(env->vm, lane, function, env->arguments, handler_ended, run);
+}
+
+static bool has_next(const mqlua_run *run)
+{
+    return (!run->decided && run->next_handler < run->state->env.registry->events[run->event].count) ||
+           run->on_error != LUA_NOREF;
+}
+
+/* One handler may take its budget. Where several have taken long already, the next one runs from the loop, so
+ * that the other connections of the worker have their turn. Whether an address is local can be said only
+ * here. */
+static bool took_long(mqlua_run *run)
+{
+    const mqlua_env *env = &run->state->env;
+    run->spent += mqlua_vm_take_busy(env->vm);
+    return env->settings->limits.budget > 0 && run->spent > env->settings->limits.budget / 2 &&
+           !run->observes && !run->local.host;
+}
+
+/* The next handler, and those behind it, run from the loop. */
+static bool come_back(mqlua_run *run)
+{
+    if (!run->entered) {
+        mqlua_lane_add(connection_of(run)->lane, &run->piece);
+        return true;
+    }
+    if (!paused(run) && !mqlua_arguments_keep(run)) {
+        fail(run, "not enough memory");
+        run->on_error = LUA_NOREF;
+        return settle(run, run->decided ? mqlua_carry(run) : MQLUA_CARRIED_CONTINUE);
+    }
+    mqlua_connection_see(connection_of(run));
+    run->entered = false;
+    keep_control(run);
+    mqlua_lane_add(connection_of(run)->lane, &run->piece);
+    return true;
 }
 
 static bool step(mqlua_run *run)
 {
     const mqlua_handlers *handlers = &run->state->env.registry->events[run->event];
-    while ((!run->decided && run->next_handler < handlers->count) || run->on_error != LUA_NOREF) {
+    mqlua_vm_take_busy(run->state->env.vm);
+    while (has_next(run)) {
         start_handler(run, handlers);
         if (run->task)
             return park(run);
+        if (has_next(run) && (!run->entered || took_long(run)))
+            return come_back(run);
     }
     return settle(run, run->decided ? mqlua_carry(run) : MQLUA_CARRIED_CONTINUE);
+}
+
+/* A handler that had waited has ended: the next one is a piece of its own. */
+static void go_on(mqlua_run *run)
+{
+    if (has_next(run))
+        mqlua_lane_add(connection_of(run)->lane, &run->piece);
+    else
+        step(run);
+}
+
+static void turn(mqlua_piece *piece)
+{
+    step((mqlua_run *)(void *)((char *)piece - offsetof(mqlua_run, piece)));
 }
 
 /* ---- entry ---- */
@@ -398,11 +453,16 @@ static bool track(mqlua_run *run)
 
 static mqlua_run *take_memory(mqlua_worker *worker)
 {
-    mqlua_run *run = worker->spare_runs;
-    if (run)
-        worker->spare_runs = run->next;
-    else if ((run = calloc(1, sizeof *run)))
+    mqlua_run *run = SLIST_FIRST(&worker->spare_runs);
+    if (run) {
+        SLIST_REMOVE_HEAD(&worker->spare_runs, spare);
+    } else if ((run = calloc(1, sizeof *run))) {
         run->chunk = LUA_NOREF;
+        run->piece.run = turn;
+        run->own.lane = &run->own_lane;
+        run->own_lane.owner = &run->own;
+        mqlua_lane_attach(&run->own_lane, &worker->lanes);
+    }
     return run;
 }
 
@@ -438,7 +498,7 @@ static mqlua_run *run_new(mqlua_worker *worker, mqlua_event event, MQ_Connection
     run->next_handler = 0;
     run->on_error = LUA_NOREF;
     run->task = NULL;
-    run->begun = 0;
+    run->begun = run->spent = 0;
     run->decided = run->again = run->late = false;
     run->counted = 0;
     run->entered = true;

@@ -34,6 +34,7 @@ struct mqlua_run {
     MQ_Connection *host;
     mqlua_peer *peer;     /* incoming; NULL: outgoing */
     mqlua_connection own; /* outgoing: lives as long as the run */
+    mqlua_lane own_lane;  /* its tasks' */
     mqlua_message message;
     mqlua_local local;     /* rcptto */
     mqlua_slot chunk_slot; /* the host's buffer of smtp_in_data ends with the callback */
@@ -51,8 +52,10 @@ struct mqlua_run {
     bool observes;    /* close, sent: control is never kept */
     bool again;       /* called a second time after mq.rerun */
     bool has_message;
-    bool late;         /* the deadline passed while it waited for somebody else */
-    uint8_t counted;   /* outgoing; see mqlua_trial_counted */
+    bool late;       /* the deadline passed while it waited for somebody else */
+    uint8_t counted; /* outgoing; see mqlua_trial_counted */
+    double spent; /* seconds that its handlers took inside the host's callback, as far as they are counted */
+    mqlua_piece piece; /* its next handler is due */
     double begun;      /* monotonic seconds; 0: not looked at the clock yet */
     mqlua_timer timer; /* deadline, or the end of a hold */
 
@@ -63,8 +66,9 @@ struct mqlua_run {
     char *error;         /* of the handler that failed, for its on_error function; malloc'ed */
 
     bool listed;
-    mqlua_run *next, *prev;           /* worker->runs, when listed; worker->spare_runs */
-    mqlua_run *held_next, *held_prev; /* worker->held */
+    LIST_ENTRY(mqlua_run) link;   /* worker->runs, when listed */
+    SLIST_ENTRY(mqlua_run) spare; /* worker->spare_runs */
+    TAILQ_ENTRY(mqlua_run) held;  /* worker->held */
 };
 
 /* One call of an exported function on an incoming connection or an outgoing one (peer NULL). The result is

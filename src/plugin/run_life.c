@@ -11,22 +11,13 @@ void mqlua_run_list(mqlua_run *run)
     if (run->listed)
         return;
     run->listed = true;
-    run->prev = NULL;
-    run->next = worker->runs;
-    if (run->next)
-        run->next->prev = run;
-    worker->runs = run;
+    LIST_INSERT_HEAD(&worker->runs, run, link);
 }
 
 static void unlist(mqlua_run *run)
 {
     run->listed = false;
-    if (run->prev)
-        run->prev->next = run->next;
-    else
-        run->worker->runs = run->next;
-    if (run->next)
-        run->next->prev = run->prev;
+    LIST_REMOVE(run, link);
 }
 
 static void forget_verdict(mqlua_run *run)
@@ -44,6 +35,8 @@ void mqlua_run_free(mqlua_run *run)
     mqlua_peer *peer = run->peer;
     if (run->timer.place)
         mqlua_loop_stop(worker->loop, &run->timer);
+    if (run->piece.lane)
+        mqlua_piece_remove(&run->piece);
     if (run->stage == MQLUA_RUN_HELD)
         mqlua_hold_remove(run);
     if (run->text || run->reason || run->error)
@@ -62,17 +55,15 @@ void mqlua_run_free(mqlua_run *run)
     if (peer && peer->run == run)
         peer->run = NULL;
     run->stage = MQLUA_RUN_FREE;
-    run->next = worker->spare_runs;
-    worker->spare_runs = run;
+    SLIST_INSERT_HEAD(&worker->spare_runs, run, spare);
     if (peer && run->event == MQLUA_IN_CLOSE)
         mqlua_peer_free(worker, peer);
 }
 
 void mqlua_runs_free(mqlua_worker *worker)
 {
-    while (worker->spare_runs) {
-        mqlua_run *run = worker->spare_runs;
-        worker->spare_runs = run->next;
+    for (mqlua_run *run; (run = SLIST_FIRST(&worker->spare_runs));) {
+        SLIST_REMOVE_HEAD(&worker->spare_runs, spare);
         free(run);
     }
 }

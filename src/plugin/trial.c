@@ -50,8 +50,11 @@ static void count(mqlua_plugin *plugin, uint64_t generation, mqlua_counts sum[2]
     sum[0] = sum[1] = (mqlua_counts){0};
     pthread_mutex_lock(&plugin->lock);
     add(sum, &plugin->departed[generation % MQLUA_GENERATIONS], generation);
-    for (mqlua_worker *worker = plugin->workers; worker; worker = worker->next)
+    mqlua_worker *worker;
+    LIST_FOREACH(worker, &plugin->workers, link)
+    {
         add(sum, &worker->tallies[generation % MQLUA_GENERATIONS], generation);
+    }
     pthread_mutex_unlock(&plugin->lock);
 }
 

@@ -25,8 +25,11 @@ void mqlua_worker_update_wanted(mqlua_worker *worker)
     unsigned wanted = worker->state ? worker->state->env.registry->wanted : 0;
     if (!worker->state && !worker->plugin->settings->start_without_policy)
         wanted = MQLUA_BIT(MQLUA_IN_CONNECT);
-    for (mqlua_state *old = worker->old; old; old = old->next)
+    const mqlua_state *old;
+    LIST_FOREACH(old, &worker->old, link)
+    {
         wanted |= old->env.registry->wanted;
+    }
     /* connection.transaction is there for all that follow MAIL FROM and RCPT TO. */
     if (wanted & INCOMING_TRANSACTION)
         wanted |= MQLUA_BIT(MQLUA_IN_MAILFROM) | MQLUA_BIT(MQLUA_IN_RCPTTO);
@@ -43,13 +46,25 @@ void mqlua_worker_update_wanted(mqlua_worker *worker)
 
 /* ---- peers ---- */
 
+static mqlua_peer *new_memory(mqlua_worker *worker)
+{
+    mqlua_peer *peer = calloc(1, sizeof *peer);
+    if (!peer)
+        return NULL;
+    peer->connection.lane = &peer->lane;
+    peer->lane.owner = &peer->connection;
+    mqlua_lane_attach(&peer->lane, &worker->lanes);
+    return peer;
+}
+
 static mqlua_peer *take_memory(mqlua_worker *worker, MQ_Connection *host)
 {
-    mqlua_peer *peer = worker->spare_peers;
+    mqlua_peer *peer = SLIST_FIRST(&worker->spare_peers);
     if (peer)
-        worker->spare_peers = peer->next;
-    else if (!(peer = calloc(1, sizeof *peer)))
+        SLIST_REMOVE_HEAD(&worker->spare_peers, spare);
+    else if (!(peer = new_memory(worker)))
         return NULL;
+    mqlua_lane_renew(&peer->lane);
     peer->host = host;
     peer->run = NULL;
     peer->pinned = peer->delivered = false;
@@ -57,8 +72,7 @@ static mqlua_peer *take_memory(mqlua_worker *worker, MQ_Connection *host)
     peer->state = worker->state;
     peer->mapped = mqlua_peers_add(&worker->peers, peer);
     if (!peer->mapped) {
-        peer->next = worker->spare_peers;
-        worker->spare_peers = peer;
+        SLIST_INSERT_HEAD(&worker->spare_peers, peer, spare);
         return NULL;
     }
     return peer;
@@ -96,8 +110,7 @@ void mqlua_peer_free(mqlua_worker *worker, mqlua_peer *peer)
     mqlua_peer_unmap(worker, peer);
     if (peer->connection.condemned && !--worker->condemned)
         mqlua_worker_update_wanted(worker);
-    peer->next = worker->spare_peers;
-    worker->spare_peers = peer;
+    SLIST_INSERT_HEAD(&worker->spare_peers, peer, spare);
     if (state)
         mqlua_worker_release_state(worker, state);
 }
@@ -107,7 +120,7 @@ void mqlua_peer_close(mqlua_worker *worker, mqlua_peer *peer)
     if (peer->run)
         mqlua_run_abandon(peer->run);
     mqlua_run_forget(worker, peer->host);
-    mqlua_tasks_cancel_jobs(&peer->connection.jobs);
+    mqlua_connection_cancel_jobs(&peer->connection);
     if (peer->connection.leases.count)
         mqlua_leases_end(&peer->connection.leases);
     mqlua_peer_unmap(worker, peer);
@@ -119,17 +132,51 @@ void mqlua_peer_close(mqlua_worker *worker, mqlua_peer *peer)
 
 /* ---- what an event cannot do itself ---- */
 
-static void run_ready(mqlua_worker *worker)
+/* Seconds that a turn of the loop goes on with tasks, and with hand-backs, until the host's sockets and
+ * timers have theirs. The last piece of each may take a run-time budget longer. */
+static const double SHARE = 0.01;
+
+/* Timers that fall due meanwhile fire in between: a deadline waits for one piece at most. */
+static void run_tasks(mqlua_worker *worker)
 {
-    if (worker->state)
-        mqlua_task_run_ready(worker->state->env.vm);
-    for (mqlua_state *old = worker->old; old; old = old->next)
-        mqlua_task_run_ready(old->env.vm);
+    double now = mqlua_loop_now(), end = now + SHARE;
+    while (now < end && mqlua_lanes_run(&worker->lanes, &now))
+        mqlua_loop_fire(worker->loop, now);
 }
 
 static void soon_fired(mqlua_timer *timer)
 {
     /* The turn that this belongs to does the work in its end. */
+}
+
+static void rested(mqlua_timer *timer)
+{
+    /* As above. */
+}
+
+static void await_rested(mqlua_worker *worker)
+{
+    double next = mqlua_lanes_next(&worker->lanes);
+    if (next > 0 && !worker->rest.place)
+        mqlua_loop_start(worker->loop, &worker->rest, next - mqlua_loop_now(), rested);
+}
+
+/* One lane has used its credit up: from here on it has half of the worker's time. */
+static void lane_rests(void *ud, mqlua_lane *lane)
+{
+    mqlua_worker *worker = ud;
+    const mqlua_connection *c = lane->owner;
+    unsigned suppressed = 0;
+    if (!mqlua_log_allow(&worker->rest_limit, mqlua_loop_now(), &suppressed))
+        return;
+    char whose[64] = "timers and tasks that belong to no connection";
+    if (c)
+        snprintf(whose, sizeof whose, "tasks of connection %u-%llu", c->worker, c->number);
+    mqlua_log(
+        &worker->plugin->symbols, MQLUA_LOG_WARN,
+        "mailerq-lua: worker %d: %s use more than half of the worker's time: they are slowed down to half of "
+        "it, so that others are served",
+        worker->number, whose);
 }
 
 /* The last thing in every turn of the loop: tasks first, then the hand-backs, inside which the host may call
@@ -139,9 +186,13 @@ static void end_of_turn(void *data)
     mqlua_worker *worker = data;
     if (mqlua_adopt_is_due(worker))
         mqlua_adopt(worker); /* a worker without mail adopts, too: its timers are those of a policy */
-    run_ready(worker);
+    run_tasks(worker);
     mqlua_adopt_sweep(worker);
-    mqlua_pauses_drain(&worker->pauses);
+    bool more = mqlua_pauses_drain(&worker->pauses, mqlua_loop_now() + SHARE);
+    if (more || mqlua_lanes_ready(&worker->lanes, mqlua_loop_now()))
+        mqlua_loop_wake(worker->loop);
+    else
+        await_rested(worker);
 }
 
 void mqlua_worker_soon(mqlua_worker *worker)
@@ -150,7 +201,7 @@ void mqlua_worker_soon(mqlua_worker *worker)
         mqlua_loop_wake(worker->loop); /* a hand-back is owed, timer or not */
 }
 
-static void task_ready(void *ud)
+static void work_ready(void *ud)
 {
     mqlua_worker_soon(ud);
 }
@@ -219,7 +270,7 @@ void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state)
     worker->state = state;
     worker->crowded = worker->starved = false;
     worker->generation = state->env.generation;
-    mqlua_task_set_notify(state->env.vm, task_ready, worker);
+    mqlua_task_attach(state->env.vm, &worker->lanes);
     mqlua_state_serve(state);
     mqlua_worker_soon(worker); /* what the policy spawned while it loaded */
     mqlua_worker_update_wanted(worker);
@@ -259,10 +310,7 @@ static void enlist(mqlua_worker *worker)
     pthread_mutex_lock(&plugin->lock);
     worker->number = ++plugin->worker_count;
     plugin->worker_users++;
-    worker->next = plugin->workers;
-    if (worker->next)
-        worker->next->prev = worker;
-    plugin->workers = worker;
+    LIST_INSERT_HEAD(&plugin->workers, worker, link);
     pthread_mutex_unlock(&plugin->lock);
 }
 
@@ -287,12 +335,7 @@ static void delist(mqlua_worker *worker)
     pthread_mutex_lock(&plugin->lock);
     for (int i = 0; i < MQLUA_GENERATIONS; i++)
         add_tally(&plugin->departed[i], &worker->tallies[i]);
-    if (worker->prev)
-        worker->prev->next = worker->next;
-    else
-        plugin->workers = worker->next;
-    if (worker->next)
-        worker->next->prev = worker->prev;
+    LIST_REMOVE(worker, link);
     pthread_mutex_unlock(&plugin->lock);
 }
 
@@ -325,7 +368,9 @@ mqlua_worker *mqlua_worker_new(mqlua_plugin *plugin, MQ_Context *context)
     }
     worker->plugin = plugin;
     worker->context = context;
-    worker->pauses.symbols = &plugin->symbols;
+    TAILQ_INIT(&worker->held);
+    mqlua_pauses_init(&worker->pauses, &plugin->symbols);
+    mqlua_lanes_init(&worker->lanes, work_ready, lane_rests, worker);
     mqlua_loop_set_after(worker->loop, end_of_turn, worker);
     enlist(worker);
     load_policy(worker);
@@ -347,8 +392,8 @@ bool mqlua_worker_free(mqlua_worker *worker)
     mqlua_plugin *plugin = worker->plugin;
     delist(worker);
     /* No hand-backs from here on: the host is going down with whatever is paused. */
-    while (worker->runs)
-        mqlua_run_abandon(worker->runs);
+    while (!LIST_EMPTY(&worker->runs))
+        mqlua_run_abandon(LIST_FIRST(&worker->runs));
     for (mqlua_peer *peer = mqlua_peers_next(&worker->peers, NULL), *next; peer; peer = next) {
         next = mqlua_peers_next(&worker->peers, peer);
         mqlua_peer_free(worker, peer);
@@ -358,9 +403,8 @@ bool mqlua_worker_free(mqlua_worker *worker)
     mqlua_loop_free(worker->loop);
     mqlua_runs_free(worker);
     mqlua_peers_free(&worker->peers);
-    while (worker->spare_peers) {
-        mqlua_peer *peer = worker->spare_peers;
-        worker->spare_peers = peer->next;
+    for (mqlua_peer *peer; (peer = SLIST_FIRST(&worker->spare_peers));) {
+        SLIST_REMOVE_HEAD(&worker->spare_peers, spare);
         free(peer);
     }
     plugin->symbols.set_context_data(worker->context, NULL);

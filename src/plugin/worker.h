@@ -25,10 +25,13 @@ struct mqlua_worker {
     int number; /* from 1 */
     mqlua_loop *loop;
     mqlua_pauses pauses;
+    mqlua_lanes lanes;                      /* tasks whose turn it is to go on */
+    mqlua_log_limit rest_limit;             /* lines about lanes that rest */
+    mqlua_timer rest;                       /* a lane may go on */
     mqlua_timer soon;                       /* hand-backs and resumed tasks that an event cannot do itself */
     mqlua_timer linger;                     /* the end of what old states do on their own */
     mqlua_state *state;                     /* the current generation; NULL: no policy */
-    mqlua_state *old;                       /* earlier ones that still have users, newest first */
+    LIST_HEAD(, mqlua_state) old;           /* earlier ones that still have users, newest first */
     _Atomic(mqlua_state *) prepared;        /* the next one, made by the thread that reloads */
     mqlua_tally tallies[MQLUA_GENERATIONS]; /* by number modulo */
     uint64_t generation;                    /* of the plugin, as last seen */
@@ -37,16 +40,17 @@ struct mqlua_worker {
     mqlua_log_limit rebuild_limit;
     unsigned wanted; /* bits of the events to look at */
     mqlua_peers peers;
-    mqlua_peer *spare_peers; /* memory is kept until the worker ends: dead objects look at their slots */
-    uint64_t connections;    /* made so far: their ids */
-    size_t condemned;        /* connections that were rejected */
-    mqlua_run *runs;         /* that go on after the callback */
-    mqlua_run *spare_runs;
-    mqlua_run *held, *held_last; /* by a reject, oldest first */
+    SLIST_HEAD(, mqlua_peer)
+    spare_peers;                 /* memory is kept until the worker ends: dead objects look at their slots */
+    uint64_t connections;        /* made so far: their ids */
+    size_t condemned;            /* connections that were rejected */
+    LIST_HEAD(, mqlua_run) runs; /* that go on after the callback */
+    SLIST_HEAD(, mqlua_run) spare_runs;
+    TAILQ_HEAD(, mqlua_run) held; /* by a reject, oldest first */
     size_t held_count;
     mqlua_rerun reruns[MQLUA_RERUNS];
     size_t rerun_count;
-    mqlua_worker *next, *prev; /* plugin->workers */
+    LIST_ENTRY(mqlua_worker) link; /* plugin->workers */
 };
 
 /* mq_context_initialize and mq_context_cleanup. NULL when the worker cannot be made (logged): its events are

@@ -3,6 +3,7 @@
 
 /* The inside of a vm, shared by its files only. */
 
+#include "base/lanes.h"
 #include "vm/blocks.h"
 #include "vm/object.h"
 #include "vm/task.h"
@@ -10,6 +11,10 @@
 
 /* Tasks that ended without an error are kept with their coroutine for the next ones, up to this many. */
 enum { MQLUA_SPARE_TASKS = 64 };
+
+/* A task that a task spawned may spawn one, and so on, this often: whether one of those above has ended is
+ * looked at before each resume. */
+enum { MQLUA_TASK_DEPTH = 200 };
 
 /* Types that a state knows, and where in its registry their metatables are: asked for with each object that
  * is made. */
@@ -47,6 +52,7 @@ struct mqlua_vm {
     uint64_t run;     /* serial of the current run */
     uint64_t timed;   /* the run that wall and cpu belong to */
     double wall, cpu; /* seconds, when the hook first fired in that run */
+    double busy;      /* seconds: see mqlua_vm_take_busy */
     const atomic_bool *stop;
     size_t charged; /* steps that C counted since the clock was last looked at */
     size_t files;   /* that io has open */
@@ -55,15 +61,20 @@ struct mqlua_vm {
 
     /* tasks */
     mqlua_task *current;
-    mqlua_task *all; /* every task that is parked or queued */
-    mqlua_task *ready, *ready_last;
-    mqlua_task *spare; /* for the next ones */
+    LIST_HEAD(, mqlua_task) all;      /* every task that waits, is to be started, or has something left */
+    TAILQ_HEAD(, mqlua_task) remains; /* tasks that have ended, and whose children or mq.defer have not */
+    SLIST_HEAD(, mqlua_task) spare;   /* for the next ones */
     int spares;
-    size_t count;
+    size_t count;                    /* of all */
+    mqlua_lane lane;                 /* of tasks that belong to nobody in particular */
+    mqlua_lane end_lane;             /* of reaper */
+    mqlua_piece reaper;              /* works off remains */
+    bool ending;                     /* all tasks are to end */
+    LIST_HEAD(, mqlua_task) failing; /* of all: mqlua_task_fail_all has not come to them */
+    char *fail_message;              /* malloc'ed */
+    double defers_end; /* a moment, after which no function of mq.defer runs any more; 0: never */
+    void (*defer_failed)(mqlua_vm *vm, const char *error);
     char park_tag; /* its address is what a parked coroutine yields: no script has that value */
-    bool notified;
-    void (*notify)(void *ud);
-    void *notify_ud;
 };
 
 typedef enum mqlua_task_state {
@@ -75,22 +86,28 @@ typedef enum mqlua_task_state {
 
 struct mqlua_task {
     mqlua_vm *vm;
-    lua_State *co;
-    int ref; /* keeps co alive */
+    lua_State *co; /* NULL: a group, or one that has ended */
+    int ref;       /* keeps co alive */
     mqlua_task_state state;
-    bool queued, cancelled, listed;
-    bool doomed;      /* mqlua_task_fail_all is at work */
-    bool woken;       /* wait is there */
-    mqlua_wait *wait; /* the one it is parked on */
-    mqlua_wait
-        *waits; /* every wait that was not finished, also those whose park failed in a script's coroutine */
-    char *failure; /* mqlua_task_fail: malloc'ed */
-    mqlua_cleanup *cleanups;
-    mqlua_task *parent, *children, *sibling;
+    bool cancelled, listed;
+    bool woken;        /* wait is there */
+    bool remains;      /* it is in vm->remains */
+    mqlua_piece piece; /* to be started or resumed */
+    mqlua_lane *lane;  /* for piece */
+    mqlua_wait *wait;  /* the one it is parked on */
+    mqlua_waits waits; /* all that were not finished, also those whose park failed in a script's coroutine */
+    char *failure;     /* mqlua_task_fail: malloc'ed */
+    int *defers;       /* registry references to the functions of mq.defer; malloc'ed */
+    int defer_count, defer_room;
+    int depth;
+    mqlua_task *parent;
+    LIST_HEAD(, mqlua_task) children;
+    LIST_ENTRY(mqlua_task) sibling;
     mqlua_ended ended;
     void *ud;
-    mqlua_task *next, *prev; /* vm->all, when listed; vm->spare */
-    mqlua_task *ready_next;
+    LIST_ENTRY(mqlua_task) all;
+    TAILQ_ENTRY(mqlua_task) remain;
+    SLIST_ENTRY(mqlua_task) spare;
 };
 
 /* Brackets every run of Lua; enter starts a new run with a fresh budget. They nest. */
@@ -99,6 +116,9 @@ static inline void mqlua_vm_enter(mqlua_vm *vm)
     if (vm->inside++ == 0)
         vm->run++;
 }
+
+/* The run was timed: what it took is added to busy. */
+void mqlua_vm_add_busy(mqlua_vm *vm);
 
 void mqlua_vm_renew(mqlua_vm *vm); /* the run was one that spent its budget */
 
@@ -129,13 +149,21 @@ void mqlua_task_resume(mqlua_task *task, int nargs);
 void mqlua_task_end_failed(mqlua_task *task, const char *message);
 /* The task waits for it no more. */
 void mqlua_task_unlink(mqlua_wait *wait);
+void mqlua_task_list(mqlua_task *task);
+/* Takes it off its lists and frees it. */
+void mqlua_task_bury(mqlua_task *task);
 
-/* ready.c: for mqlua_task_run_ready; not twice. */
-void mqlua_task_enqueue(mqlua_task *task);
-void mqlua_task_unqueue(mqlua_task *task);
+/* ready.c: the piece of a task that is to be started or was woken. */
+void mqlua_task_turn(mqlua_piece *piece);
 
-/* task.c: ends every task; frees their memory. */
-void mqlua_task_close(mqlua_vm *vm);
+/* remains.c: runs functions of mq.defer, until all have or they took too long. */
+void mqlua_defers_run(mqlua_task *task);
+/* A task that has ended, with its results read; what is left of it is worked off later. */
+void mqlua_remains_add(mqlua_task *task);
+/* Before the first task: the lists are empty. */
+void mqlua_remains_open(mqlua_vm *vm);
+/* Ends every task; frees their memory. */
+void mqlua_remains_close(mqlua_vm *vm);
 
 /* task.c: is this the coroutine of the running task, and not one that its script made? */
 bool mqlua_task_is(lua_State *L);

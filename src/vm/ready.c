@@ -1,58 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The tasks that the loop resumes when it comes round: woken ones, with what they waited for, and new ones.
- */
+/* Tasks whose turn it is: woken ones, with what they waited for, and new ones. */
 
 #include "vm/internal.h"
 #include <stdlib.h>
-
-/* A task for a task of nobody: at most this many are resumed in one turn of the loop. */
-enum { READY_BATCH = 10000 };
-
-void mqlua_task_enqueue(mqlua_task *task)
-{
-    mqlua_vm *vm = task->vm;
-    if (task->queued)
-        return;
-    task->queued = true;
-    task->ready_next = NULL;
-    if (vm->ready_last)
-        vm->ready_last->ready_next = task;
-    else
-        vm->ready = task;
-    vm->ready_last = task;
-    if (!vm->notified && vm->notify) {
-        vm->notified = true;
-        vm->notify(vm->notify_ud);
-    }
-}
-
-static mqlua_task *dequeue(mqlua_vm *vm)
-{
-    mqlua_task *task = vm->ready;
-    if (task && !(vm->ready = task->ready_next))
-        vm->ready_last = NULL;
-    if (task)
-        task->queued = false;
-    return task;
-}
-
-void mqlua_task_unqueue(mqlua_task *task)
-{
-    mqlua_vm *vm = task->vm;
-    mqlua_task *before = NULL;
-    for (mqlua_task *t = vm->ready; task->queued && t; before = t, t = t->ready_next) {
-        if (t != task)
-            continue;
-        if (before)
-            before->ready_next = t->ready_next;
-        else
-            vm->ready = t->ready_next;
-        if (vm->ready_last == t)
-            vm->ready_last = before;
-        task->queued = false;
-    }
-}
 
 typedef struct delivery {
     mqlua_wait *wait;
@@ -87,27 +38,30 @@ static void resume_woken(mqlua_task *task)
     free(error);
 }
 
-bool mqlua_task_run_ready(mqlua_vm *vm)
+void mqlua_task_turn(mqlua_piece *piece)
 {
-    bool ran = false;
-    vm->notified = false;
-    for (int i = 0; i < READY_BATCH && vm->ready; i++) {
-        mqlua_task *task = dequeue(vm);
-        ran = true;
-        if (task->state == MQLUA_TASK_NEW)
-            mqlua_task_resume(task, 0);
-        else if (task->woken)
-            resume_woken(task);
-    }
-    if (vm->ready && !vm->notified && vm->notify) {
-        vm->notified = true;
-        vm->notify(vm->notify_ud);
-    }
-    return ran;
+    mqlua_task *task = (mqlua_task *)(void *)((char *)piece - offsetof(mqlua_task, piece));
+    if (mqlua_task_doomed(task))
+        mqlua_task_cancel(task);
+    else if (task->state == MQLUA_TASK_NEW)
+        mqlua_task_resume(task, 0);
+    else if (task->woken)
+        resume_woken(task);
 }
 
-void mqlua_task_set_notify(mqlua_vm *vm, void (*notify)(void *ud), void *ud)
+mqlua_lane *mqlua_task_lane(mqlua_vm *vm)
 {
-    vm->notify = notify;
-    vm->notify_ud = ud;
+    return &vm->lane;
+}
+
+void mqlua_task_attach(mqlua_vm *vm, mqlua_lanes *lanes)
+{
+    if (vm->lane.lanes) {
+        mqlua_lane_detach(&vm->lane);
+        mqlua_lane_detach(&vm->end_lane);
+    }
+    if (lanes) {
+        mqlua_lane_attach(&vm->lane, lanes);
+        mqlua_lane_attach(&vm->end_lane, lanes);
+    }
 }

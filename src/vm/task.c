@@ -14,6 +14,7 @@ static mqlua_task *make_task(mqlua_vm *vm, lua_State *co, int ref)
         task->vm = vm;
         task->co = co;
         task->ref = ref;
+        task->piece.run = mqlua_task_turn;
     }
     return task;
 }
@@ -21,9 +22,9 @@ static mqlua_task *make_task(mqlua_vm *vm, lua_State *co, int ref)
 /* One that ended, with the coroutine it had: nothing else is left in it. NULL: there is none. */
 static mqlua_task *take_spare(mqlua_vm *vm)
 {
-    mqlua_task *task = vm->spare;
+    mqlua_task *task = SLIST_FIRST(&vm->spare);
     if (task) {
-        vm->spare = task->next;
+        SLIST_REMOVE_HEAD(&vm->spare, spare);
         vm->spares--;
         task->state = MQLUA_TASK_NEW;
     }
@@ -43,62 +44,53 @@ static mqlua_task *new_task(mqlua_vm *vm)
     return task;
 }
 
-/* What has not ended when Lua is left: waits, or is to be started. */
-static void list(mqlua_task *task)
+void mqlua_task_list(mqlua_task *task)
 {
-    mqlua_vm *vm = task->vm;
     if (task->listed)
         return;
     task->listed = true;
-    task->doomed = false;
-    task->prev = NULL;
-    task->next = vm->all;
-    if (vm->all)
-        vm->all->prev = task;
-    vm->all = task;
-    vm->count++;
+    LIST_INSERT_HEAD(&task->vm->all, task, all);
+    task->vm->count++;
 }
 
 static void unlist(mqlua_task *task)
 {
-    mqlua_vm *vm = task->vm;
     task->listed = false;
-    if (task->prev)
-        task->prev->next = task->next;
-    else
-        vm->all = task->next;
-    if (task->next)
-        task->next->prev = task->prev;
-    vm->count--;
+    LIST_REMOVE(task, all);
+    task->vm->count--;
 }
 
-static void unlink_child(mqlua_task *task)
+static void leave_parent(mqlua_task *task)
 {
     if (!task->parent)
         return;
-    mqlua_task **link = &task->parent->children;
-    while (*link != task)
-        link = &(*link)->sibling;
-    *link = task->sibling;
+    LIST_REMOVE(task, sibling);
     task->parent = NULL;
+    task->depth = 0;
 }
 
 static void free_task(mqlua_task *task)
 {
     mqlua_refs_drop(task->vm, task->ref);
     free(task->failure);
+    free(task->defers);
     free(task);
+}
+
+void mqlua_task_bury(mqlua_task *task)
+{
+    if (task->remains)
+        TAILQ_REMOVE(&task->vm->remains, task, remain);
+    leave_parent(task);
+    if (task->listed)
+        unlist(task);
+    free_task(task);
 }
 
 void mqlua_task_unlink(mqlua_wait *wait)
 {
     mqlua_task *task = wait->task;
-    if (wait->prev)
-        wait->prev->next = wait->next;
-    else
-        task->waits = wait->next;
-    if (wait->next)
-        wait->next->prev = wait->prev;
+    LIST_REMOVE(wait, link);
     if (task->wait == wait) {
         task->wait = NULL;
         task->woken = false;
@@ -144,49 +136,50 @@ static int describe_failure(lua_State *L)
     return 0;
 }
 
-/* A child that runs, which is where the cancelling came from, ends when it parks: it is nobody's child by
- * then. */
-static void cancel_children(mqlua_task *task)
+static void cancel_waits(mqlua_task *task)
 {
-    while (task->children) {
-        mqlua_task *child = task->children;
-        unlink_child(child);
-        mqlua_task_cancel(child);
-    }
-}
-
-static void release(mqlua_task *task)
-{
-    cancel_children(task);
-    while (task->waits) {
-        mqlua_wait *wait = task->waits;
+    for (mqlua_wait *wait; (wait = LIST_FIRST(&task->waits));) {
         mqlua_task_unlink(wait);
         wait->cancel(wait);
     }
-    while (task->cleanups) {
-        mqlua_cleanup *cleanup = task->cleanups;
-        task->cleanups = cleanup->next;
-        cleanup->run(cleanup);
-    }
-    if (task->queued)
-        mqlua_task_unqueue(task);
-    unlink_child(task);
+}
+
+/* True when something of it remains: then it is not freed. What runs now must have an end of its own, and
+ * room for it: inside Lua the budget is that of whoever is running, and at the memory cap the task's own
+ * garbage has to go first. */
+static bool release(mqlua_task *task)
+{
+    const mqlua_vm *vm = task->vm;
+    cancel_waits(task);
+    mqlua_piece_remove(&task->piece);
+    if (!LIST_EMPTY(&task->children))
+        return true;
+    if (task->defer_count && !vm->inside && !vm->refused)
+        mqlua_defers_run(task);
+    if (task->defer_count)
+        return true;
+    leave_parent(task);
+    return false;
 }
 
 static bool holds_something(const mqlua_task *task)
 {
-    return task->children || task->waits || task->cleanups || task->queued || task->parent;
+    return !LIST_EMPTY(&task->children) || !LIST_EMPTY(&task->waits) || task->defer_count ||
+           task->piece.lane || task->parent;
 }
 
-static inline __attribute__((always_inline)) void finish(mqlua_task *task, const mqlua_end *end)
+/* True when the caller is to free it, or to keep it as a spare one. */
+static inline __attribute__((always_inline)) bool finish(mqlua_task *task, const mqlua_end *end)
 {
     task->state = MQLUA_TASK_ENDED;
-    if (holds_something(task))
-        release(task);
+    bool remains = holds_something(task) && release(task);
     if (task->ended)
         task->ended(task, end, task->ud);
-    if (task->listed)
+    if (remains)
+        mqlua_remains_add(task);
+    else if (task->listed)
         unlist(task);
+    return !remains;
 }
 
 /* It returned: it can be the next one. */
@@ -194,7 +187,8 @@ static bool end_done(mqlua_task *task)
 {
     mqlua_vm *vm = task->vm;
     mqlua_end end = {.outcome = MQLUA_DONE, .co = task->co, .nresults = lua_gettop(task->co)};
-    finish(task, &end);
+    if (!finish(task, &end))
+        return true;
     if (vm->spares == MQLUA_SPARE_TASKS) {
         free_task(task);
         return true;
@@ -205,8 +199,7 @@ static bool end_done(mqlua_task *task)
         free(task->failure);
     task->failure = NULL;
     task->cancelled = false;
-    task->next = vm->spare;
-    vm->spare = task;
+    SLIST_INSERT_HEAD(&vm->spare, task, spare);
     vm->spares++;
     return true;
 }
@@ -214,8 +207,8 @@ static bool end_done(mqlua_task *task)
 static void end_task(mqlua_task *task, const mqlua_end *end)
 {
     mqlua_vm *vm = task->vm;
-    finish(task, end);
-    free_task(task);
+    if (finish(task, end))
+        free_task(task);
     if (end->outcome == MQLUA_FAILED)
         mqlua_vm_relieve(vm);
 }
@@ -253,9 +246,9 @@ static bool yielded_to_park(lua_State *co)
 
 static bool wait_on(mqlua_task *task)
 {
-    list(task);
+    mqlua_task_list(task);
     if (task->woken)
-        mqlua_task_enqueue(task);
+        mqlua_lane_add(task->lane, &task->piece);
     return false;
 }
 
@@ -265,7 +258,7 @@ static bool settle(mqlua_task *task, int status, bool expired)
     if (status == LUA_YIELD && yielded_to_park(task->co)) {
         lua_settop(task->co, 0);
         task->state = MQLUA_TASK_PARKED;
-        if (task->cancelled)
+        if (task->cancelled || mqlua_task_doomed(task))
             mqlua_task_cancel(task);
         else if (task->failure)
             mqlua_task_end_failed(task, task->failure);
@@ -296,6 +289,8 @@ static inline __attribute__((always_inline)) bool resume(mqlua_task *task, int n
     mqlua_vm_enter(vm);
     int status = nargs == PREPARE ? prepare_and_resume(task->co) : lua_resume(task->co, nargs);
     bool expired = vm->expired;
+    if (vm->timed == vm->run)
+        mqlua_vm_add_busy(vm);
     mqlua_vm_leave(vm);
     vm->current = outer;
     return status ? settle(task, status, expired) : end_done(task);
@@ -314,32 +309,37 @@ static void end_unmade(mqlua_vm *vm, mqlua_ended ended, void *ud)
 }
 
 /* A task with an empty coroutine; NULL when there is no memory: then it has ended already. */
-static inline __attribute__((always_inline)) mqlua_task *make(mqlua_vm *vm, mqlua_ended ended, void *ud)
+static inline __attribute__((always_inline)) mqlua_task *make(mqlua_vm *vm, mqlua_lane *lane,
+                                                              mqlua_ended ended, void *ud)
 {
     mqlua_task *task = take_spare(vm);
     if (!task && !(task = new_task(vm))) {
         end_unmade(vm, ended, ud);
         return NULL;
     }
+    task->lane = lane;
     task->ended = ended;
     task->ud = ud;
     return task;
 }
 
-mqlua_task *mqlua_task_start(mqlua_vm *vm, int handler, int prepare, mqlua_ended ended, void *ud)
+mqlua_task *mqlua_task_start(mqlua_vm *vm, mqlua_lane *lane, int handler, int prepare, mqlua_ended ended,
+                             void *ud)
 {
-    mqlua_task *task = make(vm, ended, ud);
+    mqlua_task *task = make(vm, lane, ended, ud);
     if (!task)
         return NULL;
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, handler);
+    if (!prepare)
+        return resume(task, 0) ? NULL : task;
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, prepare);
     return resume(task, PREPARE) ? NULL : task;
 }
 
-mqlua_task *mqlua_task_start_with(mqlua_vm *vm, int handler, const int *arguments, int count,
-                                  mqlua_ended ended, void *ud)
+mqlua_task *mqlua_task_start_with(mqlua_vm *vm, mqlua_lane *lane, int handler, const int *arguments,
+                                  int count, mqlua_ended ended, void *ud)
 {
-    mqlua_task *task = make(vm, ended, ud);
+    mqlua_task *task = make(vm, lane, ended, ud);
     if (!task)
         return NULL;
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, handler);
@@ -348,31 +348,56 @@ mqlua_task *mqlua_task_start_with(mqlua_vm *vm, int handler, const int *argument
     return resume(task, count) ? NULL : task;
 }
 
-mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_ended ended, void *ud)
+static mqlua_task *make_inside(lua_State *L)
 {
-    mqlua_task *task = take_spare(mqlua_vm_of(L));
+    mqlua_vm *vm = mqlua_vm_of(L);
+    mqlua_task *task = take_spare(vm);
+    if (task)
+        return task;
+    lua_State *co = lua_newthread(L);
+    int ref = mqlua_refs_add(L);
+    task = make_task(vm, co, ref);
     if (!task) {
-        lua_State *co = lua_newthread(L);
-        int ref = mqlua_refs_add(L);
-        task = make_task(mqlua_vm_of(L), co, ref);
-        if (!task) {
-            mqlua_refs_drop(mqlua_vm_of(L), ref);
-            luaL_error(L, "not enough memory");
-            return NULL;
-        }
+        mqlua_refs_drop(vm, ref);
+        luaL_error(L, "not enough memory");
     }
+    return task;
+}
+
+mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_lane *lane, mqlua_task *parent, mqlua_ended ended,
+                             void *ud)
+{
+    mqlua_vm *vm = mqlua_vm_of(L);
+    if (parent && parent->depth == MQLUA_TASK_DEPTH)
+        luaL_error(L, "a task that was spawned by a task, and so on, %d times: spawn them from one of them",
+                   MQLUA_TASK_DEPTH);
+    mqlua_task *task = make_inside(L);
+    task->lane = lane ? lane : vm->current ? vm->current->lane : &vm->lane;
     task->ended = ended;
     task->ud = ud;
     lua_pushvalue(L, index);
     lua_xmove(L, task->co, 1);
     if (parent) {
+        task->depth = parent->depth + 1;
         task->parent = parent;
-        task->sibling = parent->children;
-        parent->children = task;
+        LIST_INSERT_HEAD(&parent->children, task, sibling);
     }
-    list(task);
-    mqlua_task_enqueue(task);
+    mqlua_task_list(task);
+    mqlua_lane_add(task->lane, &task->piece);
     return task;
+}
+
+mqlua_task *mqlua_task_group(mqlua_vm *vm)
+{
+    mqlua_task *group = make_task(vm, NULL, LUA_NOREF);
+    if (group)
+        group->state = MQLUA_TASK_PARKED;
+    return group;
+}
+
+bool mqlua_task_has_children(const mqlua_task *task)
+{
+    return !LIST_EMPTY(&task->children);
 }
 
 mqlua_task *mqlua_task_current(mqlua_vm *vm)
@@ -406,17 +431,23 @@ size_t mqlua_task_count(const mqlua_vm *vm)
     return vm->count;
 }
 
+bool mqlua_task_doomed(const mqlua_task *task)
+{
+    if (task->vm->ending)
+        return true;
+    for (const mqlua_task *above = task->parent; above; above = above->parent)
+        if (above->state == MQLUA_TASK_ENDED || above->cancelled)
+            return true;
+    return false;
+}
+
 void mqlua_task_cancel(mqlua_task *task)
 {
-    if (task->state == MQLUA_TASK_ENDED)
-        return;
-    if (task->state == MQLUA_TASK_RUNNING) {
-        task->cancelled = true;
-        cancel_children(task);
-        return;
-    }
     mqlua_end end = {.outcome = MQLUA_CANCELLED};
-    end_task(task, &end);
+    if (task->state == MQLUA_TASK_RUNNING)
+        task->cancelled = true;
+    else if (task->state != MQLUA_TASK_ENDED)
+        end_task(task, &end);
 }
 
 void mqlua_task_fail(mqlua_task *task, const char *message)
@@ -427,60 +458,30 @@ void mqlua_task_fail(mqlua_task *task, const char *message)
         task->failure = strdup(message);
 }
 
-/* Those that park meanwhile are in front of the list; the others are found behind them, as long as there are
- * not many. */
-enum { PASSED_OVER = 1000 };
-
-static mqlua_task *next_doomed(const mqlua_vm *vm)
-{
-    mqlua_task *task = vm->all;
-    for (int i = 0; task && !(task->doomed && task->state == MQLUA_TASK_PARKED); task = task->next)
-        if (++i == PASSED_OVER)
-            return NULL;
-    return task;
-}
-
-size_t mqlua_task_fail_all(mqlua_vm *vm, const char *message)
-{
-    size_t count = 0;
-    for (mqlua_task *task = vm->all; task; task = task->next)
-        task->doomed = true;
-    for (mqlua_task *task; (task = next_doomed(vm)); count++)
-        mqlua_task_fail(task, message);
-    return count;
-}
-
-void mqlua_task_defer(mqlua_task *task, mqlua_cleanup *cleanup)
-{
-    cleanup->next = task->cleanups;
-    task->cleanups = cleanup;
-}
-
-void mqlua_task_undefer(mqlua_task *task, mqlua_cleanup *cleanup)
-{
-    mqlua_cleanup **link = &task->cleanups;
-    while (*link && *link != cleanup)
-        link = &(*link)->next;
-    if (*link)
-        *link = cleanup->next;
-}
-
 /* ---- waiting ---- */
+
+/* Raises with the place of the script's call, whichever function of the library it went through. */
+static void refuse(lua_State *L, const char *format, const char *function)
+{
+    mqlua_vm_push_place(L);
+    lua_pushfstring(L, format, function);
+    lua_concat(L, 2);
+    lua_error(L);
+}
 
 void mqlua_task_check(lua_State *L, const char *function)
 {
-    mqlua_task *task = mqlua_vm_of(L)->current;
+    const mqlua_task *task = mqlua_vm_of(L)->current;
     if (!task)
-        luaL_error(L,
-                   "%s cannot wait here: a policy that loads, 'initialize', 'cleanup' and 'context_*' run to "
-                   "their end at once; use mq.spawn or mq.after inside an event",
-                   function);
-    if (!lua_isyieldable(L) || !lua_isyieldable(task->co))
-        luaL_error(
-            L,
-            "%s cannot wait inside a callback that the Lua library calls (gsub, sort, require, load, a "
-            "metamethod); collect first, then wait outside of it",
-            function);
+        refuse(L,
+               "%s cannot wait here: a policy that loads, 'initialize', 'cleanup', 'context_*' and functions "
+               "of mq.defer run to their end at once; use mq.spawn or mq.after inside an event",
+               function);
+    else if (!lua_isyieldable(L) || !lua_isyieldable(task->co))
+        refuse(L,
+               "%s cannot wait inside a callback that the Lua library calls (gsub, sort, require, load, a "
+               "metamethod); collect first, then wait outside of it",
+               function);
 }
 
 int mqlua_task_park(lua_State *L, mqlua_wait *wait)
@@ -488,11 +489,7 @@ int mqlua_task_park(lua_State *L, mqlua_wait *wait)
     mqlua_vm *vm = mqlua_vm_of(L);
     mqlua_task *task = vm->current;
     wait->task = task;
-    wait->prev = NULL;
-    wait->next = task->waits;
-    if (task->waits)
-        task->waits->prev = wait;
-    task->waits = wait;
+    LIST_INSERT_HEAD(&task->waits, wait, link);
     task->wait = wait;
     task->woken = false;
     lua_pushlightuserdata(L, &vm->park_tag);
@@ -512,14 +509,5 @@ void mqlua_task_wake(mqlua_wait *wait)
     }
     task->woken = true;
     if (task->state == MQLUA_TASK_PARKED)
-        mqlua_task_enqueue(task);
-}
-
-void mqlua_task_close(mqlua_vm *vm)
-{
-    vm->notify = NULL;
-    while (vm->all)
-        mqlua_task_cancel(vm->all);
-    for (mqlua_task *task; (task = take_spare(vm));)
-        free_task(task);
+        mqlua_lane_add(task->lane, &task->piece);
 }

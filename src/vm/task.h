@@ -5,11 +5,17 @@
  * Tasks: Lua functions in coroutines that may wait. A task runs until it ends or parks; it parks by
  * calling a waiting function (mq.sleep, mq.wait, a socket), and goes on when somebody wakes it.
  *
- * This file parks and resumes; it never waits and knows no clock. All of it belongs to the vm's thread.
- * Tasks are resumed only from the loop, never from inside Lua: a wake from inside Lua is kept until
- * mqlua_task_run_ready.
+ * This file parks and resumes; it never waits. All of it belongs to the vm's thread. Tasks are resumed only
+ * from the loop, never from inside Lua: what was woken or spawned is a piece in the lane of its task
+ * (base/lanes.h), and runs when that lane has its turn.
+ *
+ * The end of a task: it lets go of what it waits for, and ended is called. Tasks that it spawned are never
+ * resumed from that moment on; they end, and functions of mq.defer run, at once where there are few, and else
+ * bit by bit in a lane of the vm's own, so that no end takes longer than a piece may. Children end before
+ * their parent's functions of mq.defer run.
  */
 
+#include "base/lanes.h"
 #include "vm/vm.h"
 
 typedef struct mqlua_task mqlua_task;
@@ -21,15 +27,11 @@ typedef struct mqlua_wait {
     void (*cancel)(struct mqlua_wait *wait); /* the task ended first: let go of everything */
     lua_CFunction push; /* pushes the results when woken; lua_touserdata(L, 1) == wait; may raise */
     void (*done)(
-        struct mqlua_wait *wait);   /* after push ran (or failed): release what the wait held; may be NULL */
-    struct mqlua_wait *next, *prev; /* the waits of one task, or the queue of woken ones */
+        struct mqlua_wait *wait); /* after push ran (or failed): release what the wait held; may be NULL */
+    LIST_ENTRY(mqlua_wait) link;  /* task->waits */
 } mqlua_wait;
 
-/* What a clean-up list holds: run in reverse order when the task ends, whichever way. */
-typedef struct mqlua_cleanup {
-    void (*run)(struct mqlua_cleanup *cleanup);
-    struct mqlua_cleanup *next;
-} mqlua_cleanup;
+typedef LIST_HEAD(mqlua_waits, mqlua_wait) mqlua_waits;
 
 typedef enum mqlua_outcome {
     MQLUA_DONE,      /* returned; its values are on top of co's stack */
@@ -50,19 +52,27 @@ typedef void (*mqlua_ended)(mqlua_task *task, const mqlua_end *end, void *ud);
 
 /* Runs handler (a registry reference to a function) in a coroutine: handler(prepare(...)), where prepare
  * is a registry reference to a C function that pushes the arguments, inside the task (it may raise, the
- * memory cap holds; mqlua_task_data gives it ud). ended(…, ud) is called exactly once: before this function
- * returns when the handler never waits (then NULL is returned), else later. A task that could not be started
- * ends with MQLUA_FAILED. Not from inside Lua. */
-mqlua_task *mqlua_task_start(mqlua_vm *vm, int handler, int prepare, mqlua_ended ended, void *ud);
+ * memory cap holds; mqlua_task_data gives it ud); 0: no arguments. When it has waited it goes on in lane,
+ * which outlives it; so do the tasks that it spawns. ended(…, ud) is called exactly once: before this
+ * function returns when the handler never waits (then NULL is returned), else later. A task that could not be
+ * started ends with MQLUA_FAILED. Not from inside Lua. */
+mqlua_task *mqlua_task_start(mqlua_vm *vm, mqlua_lane *lane, int handler, int prepare, mqlua_ended ended,
+                             void *ud);
 
 /* The same where the arguments are there already: count registry references, at most 8. Saves a protected
  * call. */
-mqlua_task *mqlua_task_start_with(mqlua_vm *vm, int handler, const int *arguments, int count,
-                                  mqlua_ended ended, void *ud);
+mqlua_task *mqlua_task_start_with(mqlua_vm *vm, mqlua_lane *lane, int handler, const int *arguments,
+                                  int count, mqlua_ended ended, void *ud);
 
-/* From inside Lua: a task that runs function (at index) when the loop comes round; parent (NULL: none)
- * cancels it when it ends. Raises on lack of memory. */
-mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_task *parent, mqlua_ended ended, void *ud);
+/* From inside Lua: a task that runs function (at index) when its lane has its turn; parent (NULL: none)
+ * cancels it when it ends. lane NULL: that of the running task, or the vm's. Raises on lack of memory. */
+mqlua_task *mqlua_task_spawn(lua_State *L, int index, mqlua_lane *lane, mqlua_task *parent, mqlua_ended ended,
+                             void *ud);
+
+/* A parent for tasks that have none, which runs nothing itself: mqlua_task_cancel ends all of its children,
+ * and the group. Must come before the vm is freed. NULL on lack of memory. */
+mqlua_task *mqlua_task_group(mqlua_vm *vm);
+bool mqlua_task_has_children(const mqlua_task *task);
 
 /* The task that is running in vm, or NULL (loading, checking, set-up). */
 mqlua_task *mqlua_task_current(mqlua_vm *vm);
@@ -71,21 +81,31 @@ bool mqlua_task_parked(const mqlua_task *task);
 /* What it is parked on; NULL: nothing. */
 const mqlua_wait *mqlua_task_waits_on(const mqlua_task *task);
 
-/* Ends a task that is parked or not yet started: waits are cancelled, children first, clean-ups run in
- * reverse order, ended is called with MQLUA_CANCELLED. A running task is cancelled as soon as it parks. Never
- * raises. */
+/* True when it will never run again, although it may not have ended yet: a task that it belongs to has. */
+bool mqlua_task_doomed(const mqlua_task *task);
+
+/* Ends a task that is parked or not yet started: see above; ended is called with MQLUA_CANCELLED. A running
+ * task is cancelled as soon as it parks. Never raises. */
 void mqlua_task_cancel(mqlua_task *task);
+
+/* Cancels every task of vm, bit by bit: mqlua_task_count says how many are left. */
+void mqlua_task_cancel_all(mqlua_vm *vm);
 
 /* Ends a parked task as if the waiting function had raised message. */
 void mqlua_task_fail(mqlua_task *task, const char *message);
 
-/* The same for all that are parked, but not for what parks meanwhile. How
- * many ended. */
+/* The same for all that are parked, bit by bit; those that are resumed before their turn go on. How many
+ * there are. */
 size_t mqlua_task_fail_all(mqlua_vm *vm, const char *message);
 
-/* Adds to the clean-up list of the running task; remove before releasing by hand. */
-void mqlua_task_defer(mqlua_task *task, mqlua_cleanup *cleanup);
-void mqlua_task_undefer(mqlua_task *task, mqlua_cleanup *cleanup);
+/* From inside a task: the function at index runs when the task ends, whichever way, last added first. It may
+ * not wait and has a run-time budget of its own. Raises when there is no task, beyond MQLUA_DEFERS of them,
+ * and on lack of memory. */
+enum { MQLUA_DEFERS = 100 };
+void mqlua_task_defer(lua_State *L, int index);
+
+/* Is told of each such function that fails. */
+void mqlua_task_set_defer_failed(mqlua_vm *vm, void (*failed)(mqlua_vm *vm, const char *error));
 
 /* Raises unless the caller could wait here; function is the name for the message ("mq.sleep"). Call it before
  * acquiring anything. */
@@ -95,15 +115,16 @@ void mqlua_task_check(lua_State *L, const char *function);
  * are set. Call mqlua_task_check first. */
 int mqlua_task_park(lua_State *L, mqlua_wait *wait);
 
-/* What was waited for is there. Safe from inside and outside Lua; the task is queued and resumed by
- * mqlua_task_run_ready. Does nothing when nobody waits any more. */
+/* What was waited for is there. Safe from inside and outside Lua; the task goes on when its lane has its
+ * turn. Does nothing when nobody waits any more. */
 void mqlua_task_wake(mqlua_wait *wait);
 
-/* Resumes what was woken or spawned. From the loop only. True when something ran. */
-bool mqlua_task_run_ready(mqlua_vm *vm);
+/* The lane of tasks that belong to nobody in particular. */
+mqlua_lane *mqlua_task_lane(mqlua_vm *vm);
 
-/* Called (once per need) when something became ready and run_ready should be called soon from the loop. */
-void mqlua_task_set_notify(mqlua_vm *vm, void (*notify)(void *ud), void *ud);
+/* Whose turns the vm's own lanes take part in. What became ready before waits until then. NULL: nobody's any
+ * more. */
+void mqlua_task_attach(mqlua_vm *vm, mqlua_lanes *lanes);
 
-/* Parked and queued tasks in vm. */
+/* Tasks of vm that are parked, are to be started, or have not ended completely. */
 size_t mqlua_task_count(const mqlua_vm *vm);

@@ -231,9 +231,7 @@ void mqlua_vm_spent_text(const mqlua_vm *vm, char text[MQLUA_SPENT_TEXT])
              (int)(vm->limits.budget * 1000 + 0.5));
 }
 
-/* Pushes where the script is, "policy.lua:12: ", whatever function of ours it has called; "" when it is
- * nowhere. */
-static void push_place(lua_State *L)
+void mqlua_vm_push_place(lua_State *L)
 {
     lua_Debug at;
     for (int level = 0; level < PLACE_LEVELS && lua_getstack(L, level, &at); level++) {
@@ -251,7 +249,7 @@ static void raise_expired(lua_State *L, mqlua_vm *vm)
     char text[MQLUA_SPENT_TEXT];
     expire(vm);
     mqlua_vm_spent_text(vm, text);
-    push_place(L);
+    mqlua_vm_push_place(L);
     lua_pushfstring(L, "%s%s", lua_tostring(L, -1), text);
     lua_error(L);
 }
@@ -296,6 +294,18 @@ void mqlua_vm_charge(lua_State *L, size_t steps)
         return;
     vm->charged = 0;
     mqlua_vm_look(L);
+}
+
+void mqlua_vm_add_busy(mqlua_vm *vm)
+{
+    vm->busy += clock_seconds(CLOCK_MONOTONIC) - vm->wall;
+}
+
+double mqlua_vm_take_busy(mqlua_vm *vm)
+{
+    double busy = vm->busy;
+    vm->busy = 0;
+    return busy;
 }
 
 bool mqlua_vm_expired(const mqlua_vm *vm)
@@ -403,7 +413,7 @@ int mqlua_vm_store(mqlua_vm *vm, lua_CFunction function, void *ud, char **error)
 
 void mqlua_vm_stop(mqlua_vm *vm)
 {
-    mqlua_task_close(vm);
+    mqlua_remains_close(vm);
 }
 
 void mqlua_vm_set_stop(mqlua_vm *vm, const atomic_bool *flag)
@@ -430,6 +440,7 @@ mqlua_vm *mqlua_vm_new(const mqlua_vm_limits *limits)
     if (!vm)
         return NULL;
     vm->limits = *limits;
+    mqlua_remains_open(vm);
     vm->pace = limits->memory ? limits->memory / 2 : SIZE_MAX;
     vm->L =
         mqlua_vm_provide(vm) ? lua_newstate(allocate, vm) : NULL; /* LuaJIT crashes when it fails half-way */
@@ -456,7 +467,7 @@ void mqlua_vm_free(mqlua_vm *vm)
 {
     if (!vm)
         return;
-    mqlua_task_close(vm);
+    mqlua_remains_close(vm);
     lua_close(vm->L);
     mqlua_blocks_free(&vm->blocks);
     free(vm->places.list);

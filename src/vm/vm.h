@@ -96,6 +96,15 @@ bool mqlua_vm_expired(const mqlua_vm *vm);
  * allowed. Raises on lack of stack. */
 void mqlua_vm_push_ffi(lua_State *L);
 
+/* The seconds that tasks ran since the last call; runs that were too short for a look at the clock (1,000
+ * instructions) do not count. */
+double mqlua_vm_take_busy(mqlua_vm *vm);
+
+/* Pushes where the script is, "policy.lua:12: ", whatever function of ours it has called; "" when it is
+ * nowhere.
+ */
+void mqlua_vm_push_place(lua_State *L);
+
 /* Bytes in use by the state. */
 size_t mqlua_vm_memory(const mqlua_vm *vm);
 

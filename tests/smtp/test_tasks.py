@@ -65,7 +65,7 @@ def test_waiting_is_refused_at(event):
     policy = f'mq.on("{event}", function() mq.log.info("<%s>", select(2, pcall(mq.sleep, 1))) end)\n'
     with Host(policy=policy) as host:
         pass
-    assert "<mq.sleep cannot wait here: a policy that loads, 'initialize'" in host.stderr
+    assert "policy.lua:1: mq.sleep cannot wait here: a policy that loads, 'initialize'" in host.stderr
 
 
 def test_waiting_is_refused_in_a_module(tmp_path):

@@ -144,16 +144,22 @@ static mqlua_task *start(mqlua_vm *vm, const char *text)
     ends = 0;
     if (mqlua_vm_setup(vm, load_handler, refs, &error))
         fail_msg("%s", error);
-    return mqlua_task_start(vm, (int)(intptr_t)refs[1], (int)(intptr_t)refs[2], ended, NULL);
+    return mqlua_task_start(vm, mqlua_task_lane(vm), (int)(intptr_t)refs[1], (int)(intptr_t)refs[2], ended,
+                            NULL);
 }
 
 static void gives(mqlua_vm *vm, const char *text, const char *expected)
 {
+    mqlua_lanes lanes;
+    double now = mqlua_time_now();
+    mqlua_lanes_init(&lanes, NULL, NULL, NULL);
+    mqlua_task_attach(vm, &lanes);
     start(vm, text);
     while (!ends) {
         fake_turn();
-        mqlua_task_run_ready(vm);
+        mqlua_lanes_run(&lanes, &now);
     }
+    mqlua_task_attach(vm, NULL);
     assert_int_equal(ends, 1);
     assert_string_equal(result, expected);
 }
@@ -178,8 +184,9 @@ static void in_lua(void **state)
     gives(vm, "return tostring(pcall(mq.password.verify, 'Hello world!', " HASH "))", "true");
     script_raises(
         vm, "mq.password.verify('x', 'y')",
-        "policy.lua:1: mq.password.verify cannot wait here: a policy that loads, 'initialize', 'cleanup' and "
-        "'context_*' run to their end at once; use mq.spawn or mq.after inside an event");
+        "policy.lua:1: mq.password.verify cannot wait here: a policy that loads, 'initialize', 'cleanup', "
+        "'context_*' and functions of mq.defer run to their end at once; use mq.spawn or mq.after inside an "
+        "event");
     script_raises(vm, "mq.password.verify('x')",
                   "policy.lua:1: bad argument #2 to 'verify' (string expected, got no value)");
     mqlua_vm_free(vm);

@@ -1,9 +1,10 @@
 -- The functions about tasks that are written in Lua.
 
-local mq = ...
+local mq, private = ...
 
 local error, type, print_line = error, type, mq.log.info
-local spawn, wait = mq.spawn, mq.wait
+local spawn = mq.spawn
+local copy, wait, results = private.tasks.copy, private.tasks.wait, private.tasks.results
 local select, tostring, concat, unpack = select, tostring, table.concat, unpack
 
 local function pack(...)
@@ -12,7 +13,14 @@ end
 
 -- mq.wait(tasks): what the tasks ended with, in their order.
 function mq.wait(tasks)
-  return wait(tasks)
+  local handles, running = copy(tasks)
+  if not handles then
+    error(running, 2)
+  end
+  if running > 0 then
+    wait(handles, running)
+  end
+  return results(handles)
 end
 
 -- mq.with_timeout(seconds, fn): what fn returns, or nil, "timeout", "timeout" when it takes longer; fn is
@@ -28,16 +36,16 @@ function mq.with_timeout(seconds, fn)
   local task = spawn(function()
     return pack(fn())
   end)
-  local ended = wait({ task }, seconds)
-  if not ended then
+  local handles = { task }
+  if not wait(handles, 1, seconds) then
     task:cancel()
     return nil, "timeout", "timeout"
   end
-  if not ended[1].ok then
-    error(ended[1].value, 0)
+  local ended = results(handles)[1]
+  if not ended.ok then
+    error(ended.value, 0)
   end
-  local results = ended[1].value
-  return unpack(results, 1, results.count)
+  return unpack(ended.value, 1, ended.value.count)
 end
 
 -- The host's standard output is not a policy's to write to.
