@@ -1,12 +1,11 @@
 -- Logins against a file with hashed passwords, with a lock-out after too many failures.
 
-local lockout = require("lockout")
-
 local LOCK_FAILURES = 5 -- wrong passwords of one login from one address ...
 local LOCK_SECONDS = 900 -- ... within so long lock it out
 
 local users = mq.map("users.txt") -- login, blanks, hash
-local failures = lockout.new(LOCK_FAILURES, LOCK_SECONDS, 10000)
+-- Of all workers together; when it is full, those that were counted longest ago go.
+local failures = mq.shared("login.failures", { capacity = "8MB" })
 local logins = mq.counter("logins", { labels = { "result" } })
 
 -- Of a password nobody has: an unknown login must take as long as a wrong password, or names could be
@@ -20,17 +19,19 @@ mq.on("smtp_in_authenticate", function(connection, login, password)
   end
 
   local key = login:lower() .. " " .. (connection.remote_ip or "")
-  if failures:is_locked(key) then
+  if (failures:get(key) or 0) >= LOCK_FAILURES then
     logins:inc("locked")
     return mq.disconnect(421, "4.7.0", "Too many failed logins, try again later")
   end
 
-  failures:add(key) -- before the check, which waits: guesses that come in parallel count, too
+  -- Before the check, which waits: guesses that come in parallel count, too. Each one begins the time anew.
+  failures:incr(key, 1, 0, LOCK_SECONDS)
+  failures:expire(key, LOCK_SECONDS)
   local right, problem = mq.password.verify(password, users:get(login) or nobody)
   if right == nil then
     mq.log.error("login %s cannot be checked: %s", login, problem)
   elseif right and users:contains(login) then
-    failures:forget(key)
+    failures:delete(key)
     logins:inc("right")
     return mq.accept()
   end

@@ -46,8 +46,9 @@ def test_the_lock_out_ends(mailerq):
     mqlua.wait_until(logged_in, "the lock-out to end")
 
 
-def test_the_list_of_failures_is_bounded(mailerq):
-    mailerq.change(failures="lockout.new(LOCK_FAILURES, LOCK_SECONDS, 1)")
-    mailerq.dialogue("STARTTLS  220\n" + 5 * "LOGIN jane@example.com guess  535\n")
-    mailerq.dialogue("STARTTLS  220\n LOGIN shop@example.com guess  535")
-    mailerq.dialogue("STARTTLS  220\n LOGIN jane@example.com battery-staple  235")
+def test_all_workers_count_together(mailerq):
+    mailerq.start(workers=4)
+    for _ in range(5):
+        mailerq.dialogue("STARTTLS  220\n LOGIN jane@example.com guess  535")
+    for _ in range(4):
+        mailerq.dialogue("STARTTLS  220\n LOGIN jane@example.com battery-staple  421 4.7.0 Too many")
