@@ -1,4 +1,4 @@
--- Mail to recipients that bounced is not sent again: a list from a file, and one that grows while MailerQ runs.
+-- Mail to recipients that bounced is not sent again: by a file, and by a list that grows while MailerQ runs.
 
 local DAYS = 90 -- that an address stays on the list after its last bounce
 
