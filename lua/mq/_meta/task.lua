@@ -19,7 +19,8 @@ function timer:cancel() end
 ---@param seconds number
 function mq.sleep(seconds) end
 
----Runs fn when the running handler or task ends, whichever way: it returned, failed, was cancelled, the client left. Last given,
+---Runs fn when the running handler or task ends, whichever way: it returned, failed, was cancelled, the
+---client left. Last given,
 ---first run. It may not wait.
 ---@param fn fun()
 function mq.defer(fn) end
