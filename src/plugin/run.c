@@ -369,13 +369,14 @@ static bool come_back(mqlua_run *run)
 static bool step(mqlua_run *run)
 {
     const mqlua_handlers *handlers = &run->state->env.registry->events[run->event];
-    mqlua_vm_take_busy(run->state->env.vm);
-    while (has_next(run)) {
+    if (handlers->count > run->next_handler + 1)
+        mqlua_vm_take_busy(run->state->env.vm); /* what ran before does not count */
+    for (bool first = true; has_next(run); first = false) {
+        if (!first && (!run->entered || took_long(run)))
+            return come_back(run);
         start_handler(run, handlers);
         if (run->task)
             return park(run);
-        if (has_next(run) && (!run->entered || took_long(run)))
-            return come_back(run);
     }
     return settle(run, run->decided ? mqlua_carry(run) : MQLUA_CARRIED_CONTINUE);
 }
