@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/lint.h"
+#include "base/email.h"
 #include "vm/calls.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,6 +142,81 @@ static void see_misplaced(void *ud, const mqlua_call *call)
             call->line, buffer);
 }
 
+/* ---- values that are wrong wherever they are ---- */
+
+/* Is the value no address? null: the null sender may be. */
+static void judge_address(lint *l, const mqlua_call *call, const char *what, bool null)
+{
+    const mqlua_constant *k = &call->arguments[0];
+    if (k->type == MQLUA_CONSTANT_NUMBER)
+        say(l, MQLUA_LINT_WRONG, "%s:%d: %s must be an address, got a number", file_of(call), call->line,
+            what);
+    if (k->type != MQLUA_CONSTANT_TEXT || (null && (k->size == 0 || strcmp(k->text, "<>") == 0)))
+        return;
+    const char *wrong = mqlua_email_wrong(k->text, k->size);
+    if (wrong)
+        say(l, MQLUA_LINT_WRONG, "%s:%d: %s must be an address such as \"user@example.com\": \"%.80s\" %s",
+            file_of(call), call->line, what, k->text, wrong);
+}
+
+static void judge_reply(lint *l, const mqlua_call *call, mqlua_verdict_kind kind)
+{
+    const mqlua_constant *code = &call->arguments[0], *status = &call->arguments[1];
+    char buffer[200];
+    if (code->type == MQLUA_CONSTANT_NUMBER &&
+        mqlua_verdict_wrong_code(kind, code->number, buffer, sizeof buffer))
+        say(l, MQLUA_LINT_WRONG, "%s:%d: the code of %s %s", file_of(call), call->line,
+            mqlua_verdict_name(kind), buffer);
+    else if (status->type == MQLUA_CONSTANT_TEXT &&
+             mqlua_verdict_wrong_status(kind, status->text, buffer, sizeof buffer))
+        say(l, MQLUA_LINT_WRONG, "%s:%d: the status of %s %s", file_of(call), call->line,
+            mqlua_verdict_name(kind), buffer);
+}
+
+/* Is path, of the handler that is looked at, one whose value is an address? */
+static bool is_address(const lint *l, const char *path)
+{
+    if (l->event == MQLUA_IN_MAILFROM || l->event == MQLUA_IN_RCPTTO)
+        return strcmp(path, "2") == 0 || strcmp(path, "1.transaction.envelope") == 0;
+    if (l->event == MQLUA_IN_MESSAGE && strcmp(path, "1.transaction.envelope") == 0)
+        return true;
+    return (l->event == MQLUA_IN_MESSAGE || l->event == MQLUA_OUT_DATA || l->event == MQLUA_OUT_SENT) &&
+           (strcmp(path, "2.recipient") == 0 || strcmp(path, "2.envelope") == 0);
+}
+
+static void judge_path(lint *l, const mqlua_call *call)
+{
+    static const char *const places[] = {"recipient", "envelope", "json.recipient", "json.envelope"};
+    bool sets = call->what == MQLUA_CALL_SET && l->event == MQLUA_IN_MESSAGE;
+    for (size_t i = 0; sets && i < sizeof places / sizeof *places; i++)
+        if (strncmp(call->path, "2.", 2) == 0 && strcmp(call->path + 2, places[i]) == 0)
+            judge_address(l, call, places[i], i % 2 == 1);
+    if (call->what == MQLUA_CALL_COMPARED && is_address(l, call->path))
+        say(l, MQLUA_LINT_MISTAKE,
+            "%s:%d: an address is never equal to a text: compare its email or its domain "
+            "(address.email == \"joe@example.org\")",
+            file_of(call), call->line);
+    if (call->what == MQLUA_CALL_KEY && is_address(l, call->path))
+        say(l, MQLUA_LINT_MISTAKE,
+            "%s:%d: an address as a key of a table finds nothing: write tostring(address) or address.email",
+            file_of(call), call->line);
+}
+
+/* What is in a function inside of the handler may be in pcall. */
+static void see_values(void *ud, const mqlua_call *call)
+{
+    lint *l = ud;
+    mqlua_verdict_kind kind = call->name ? kind_of(call->name) : MQLUA_VERDICTS;
+    if (call->inner)
+        return;
+    if (call->path)
+        judge_path(l, call);
+    else if (kind == MQLUA_VERDICT_QUARANTINE)
+        judge_address(l, call, "the recipient of mq.quarantine", false);
+    else if (kind < MQLUA_VERDICTS)
+        judge_reply(l, call, kind);
+}
+
 /* What decides when the handler fails: a registry reference, or LUA_NOREF. */
 static int on_error(const lint *l)
 {
@@ -223,6 +299,7 @@ static void look_at_handler(lint *l, lua_State *L)
     bool decides = l->event >= MQLUA_IN_CONNECT && l->event != MQLUA_IN_CLOSE && l->event != MQLUA_OUT_SENT;
     lua_rawgeti(L, LUA_REGISTRYINDEX, l->handler->function);
     read_top(l, L, see_misplaced);
+    read_top(l, L, see_values);
     lua_pop(L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, on_error(l));
     if (lua_isfunction(L, -1))

@@ -7,10 +7,11 @@
 #include "api/state.h"
 
 typedef enum mqlua_lint_kind {
-    MQLUA_LINT_WRONG,   /* a handler of an event that only observes returns a verdict: the policy must not run
+    MQLUA_LINT_WRONG,   /* a handler of an event that only observes returns a verdict, or a constant can never
+                         * be right: the policy must not run
                          */
-    MQLUA_LINT_MISTAKE, /* a verdict without return, or one that the event does not take: what is meant will
-                           not happen */
+    MQLUA_LINT_MISTAKE, /* a verdict without return, or one that the event does not take, or an address used
+                           as a text: what is meant will not happen */
     MQLUA_LINT_NOTE,    /* may be meant so */
 } mqlua_lint_kind;
 

@@ -84,48 +84,67 @@ static const char *clean_line(lua_State *L, int index, const char *fallback, boo
     return line;
 }
 
-/* Enhanced status code (RFC 3463): class of the reply code, then two numbers. */
-static const char *check_status(lua_State *L, int code, int index, const char *fallback)
+/* The codes of a kind, in *low and *high. False for one without a reply. */
+static bool codes_of(mqlua_verdict_kind kind, int *low, int *high)
 {
-    const char *status = luaL_optstring(L, index, fallback);
-    int class, subject, detail, used = 0;
-    bool good = sscanf(status, "%1d.%3d.%3d%n", &class, &subject, &detail, &used) == 3 && !status[used] &&
-                class == code / 100;
-    if (!good)
-        luaL_argerror(L, index,
-                      lua_pushfstring(L, "must be an enhanced status code such as \"%d.7.1\", got \"%s\"",
-                                      code / 100, status));
-    return status;
+    *low = kind == MQLUA_VERDICT_REJECT ? 500 : kind == MQLUA_VERDICT_TEMPFAIL ? 400 : 421;
+    *high = kind == MQLUA_VERDICT_DISCONNECT ? 421 : *low + 99;
+    return kind == MQLUA_VERDICT_REJECT || kind == MQLUA_VERDICT_TEMPFAIL || kind == MQLUA_VERDICT_DISCONNECT;
 }
 
-static int push_reply(lua_State *L, mqlua_verdict_kind kind, int low, int high, int code_default,
+const char *mqlua_verdict_wrong_code(mqlua_verdict_kind kind, int code, char *buffer, size_t size)
+{
+    int low, high;
+    if (!codes_of(kind, &low, &high) || (code >= low && code <= high))
+        return NULL;
+    const char *use = code / 100 == 4 ? " (use mq.tempfail)" : code / 100 == 5 ? " (use mq.reject)" : "";
+    if (low == high)
+        snprintf(buffer, size, "must be %d, got %d%s", low, code, use);
+    else
+        snprintf(buffer, size, "must be a code from %d to %d, got %d%s", low, high, code, use);
+    return buffer;
+}
+
+/* RFC 3463: class of the reply code, then two numbers. */
+const char *mqlua_verdict_wrong_status(mqlua_verdict_kind kind, const char *status, char *buffer, size_t size)
+{
+    int low, high, class, subject, detail, used = 0;
+    if (!codes_of(kind, &low, &high) ||
+        (sscanf(status, "%1d.%3d.%3d%n", &class, &subject, &detail, &used) == 3 && !status[used] &&
+         class == low / 100))
+        return NULL;
+    snprintf(buffer, size, "must be an enhanced status code such as \"%d.7.1\", got \"%s\"", low / 100,
+             status);
+    return buffer;
+}
+
+static int push_reply(lua_State *L, mqlua_verdict_kind kind, int code_default, const char *status_default,
                       const char *text)
 {
-    int code = luaL_optint(L, 1, code_default);
-    if (code < low || code > high)
-        luaL_argerror(L, 1,
-                      low == high
-                          ? lua_pushfstring(L, "must be %d, got %d", low, code)
-                          : lua_pushfstring(L, "must be a code from %d to %d, got %d", low, high, code));
-    const char *status = check_status(L, code, 2, low == 500 ? "5.7.1" : "4.7.1");
     char line[TEXT_MAX + 1];
+    int code = luaL_optint(L, 1, code_default);
+    if (mqlua_verdict_wrong_code(kind, code, line, sizeof line))
+        luaL_argerror(L, 1, line);
+    const char *status = luaL_optstring(L, 2, status_default);
+    if (mqlua_verdict_wrong_status(kind, status, line, sizeof line))
+        luaL_argerror(L, 2, line);
     const char *reply = lua_pushfstring(L, "%d %s %s", code, status, clean_line(L, 3, text, true, line));
     return push_verdict(L, kind, reply, "");
 }
 
 static int l_reject(lua_State *L)
 {
-    return push_reply(L, MQLUA_VERDICT_REJECT, 500, 599, 550, "Rejected by policy");
+    return push_reply(L, MQLUA_VERDICT_REJECT, 550, "5.7.1", "Rejected by policy");
 }
 
 static int l_tempfail(lua_State *L)
 {
-    return push_reply(L, MQLUA_VERDICT_TEMPFAIL, 400, 499, 450, "Try again later");
+    return push_reply(L, MQLUA_VERDICT_TEMPFAIL, 450, "4.7.1", "Try again later");
 }
 
 static int l_disconnect(lua_State *L)
 {
-    return push_reply(L, MQLUA_VERDICT_DISCONNECT, 421, 421, 421, "Closing connection");
+    return push_reply(L, MQLUA_VERDICT_DISCONNECT, 421, "4.7.1", "Closing connection");
 }
 
 /* Verdicts without arguments are made once per state. */

@@ -50,3 +50,11 @@ typedef struct mqlua_made {
     mqlua_task *task; /* the one that made the last one: others run while a handler waits */
     char where[128];  /* file:line of the last one */
 } mqlua_made;
+
+/* NULL when a reply of this kind may have the code, and every kind without a reply; else what is wrong, for a
+ * message: "must be a code from 500 to 599, got 452 (use mq.tempfail)". The text lies in buffer. */
+const char *mqlua_verdict_wrong_code(mqlua_verdict_kind kind, int code, char *buffer, size_t size);
+
+/* The same for the enhanced status code of the reply. */
+const char *mqlua_verdict_wrong_status(mqlua_verdict_kind kind, const char *status, char *buffer,
+                                       size_t size);

@@ -2,17 +2,44 @@
 
 #include "vm/calls.h"
 #include "vm/refs.h"
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { GGET, TGETS, UGET, CALL, CALLM, CALLT, CALLMT, IST, ISF, JMP, UCLO, RET1, OPCODES };
+enum {
+    GGET,
+    TGETS,
+    UGET,
+    CALL,
+    CALLM,
+    CALLT,
+    CALLMT,
+    IST,
+    ISF,
+    JMP,
+    UCLO,
+    RET1,
+    KSTR,
+    KSHORT,
+    TSETS,
+    TGETV,
+    TSETV,
+    ISEQS,
+    ISNES,
+    ISEQP,
+    ISNEP,
+    RET0,
+    OPCODES
+};
 
 struct mqlua_calls {
     mqlua_vm *vm;
     lua_State *L; /* its main state */
     char *table;
     int opcodes[OPCODES];
-    int util; /* registry: jit.util */
+    int first; /* registers from that of a function to its first argument */
+    int util;  /* registry: jit.util */
 };
 
 /* Functions in which an instruction is known to be what it is: the nth of the chunk, or of its first inner
@@ -35,6 +62,16 @@ static const struct {
     {UCLO, "local v = t.f() local function g() return v end return 1", false, 6},
     {UGET, "local v return function() return v end", true, 1},
     {RET1, "local v return function() return v end", true, 2},
+    {KSTR, "t.f('a')", false, 3},
+    {KSHORT, "t.f(1)", false, 3},
+    {TSETS, "return function(a) a.b = 'c' end", true, 2},
+    {TGETV, "return function(a, b) return a[b] end", true, 1},
+    {TSETV, "return function(a, b) a[b] = 'c' end", true, 2},
+    {ISEQS, "return function(a) if a ~= 'b' then t() end end", true, 1},
+    {ISNES, "return function(a) if a == 'b' then t() end end", true, 1},
+    {ISEQP, "return function(a) if a ~= nil then t() end end", true, 1},
+    {ISNEP, "return function(a) if a == nil then t() end end", true, 1},
+    {RET0, "", false, 1},
 };
 
 /* ---- one function, at an index of the stack ---- */
@@ -72,10 +109,10 @@ static bool is(const mqlua_calls *calls, const instruction *ins, int opcode)
 }
 
 /* A constant of the function: a text that lives as long as it, or NULL. */
-static const char *text_constant(mqlua_calls *calls, int function, int number)
+static const char *text_constant(mqlua_calls *calls, int function, int number, size_t *size)
 {
     ask(calls, "funck", function, -number - 1);
-    const char *text = lua_type(calls->L, -1) == LUA_TSTRING ? lua_tostring(calls->L, -1) : NULL;
+    const char *text = lua_type(calls->L, -1) == LUA_TSTRING ? lua_tolstring(calls->L, -1, size) : NULL;
     lua_pop(calls->L, 1);
     return text;
 }
@@ -89,13 +126,26 @@ static bool is_named(const char *name, const mqlua_calls *calls)
 static bool loads_table(mqlua_calls *calls, int function, const instruction *ins)
 {
     if (is(calls, ins, GGET))
-        return is_named(text_constant(calls, function, ins->d), calls);
+        return is_named(text_constant(calls, function, ins->d, NULL), calls);
     if (!is(calls, ins, UGET))
         return false;
     ask(calls, "funcuvname", function, ins->d);
     bool named = lua_type(calls->L, -1) == LUA_TSTRING && is_named(lua_tostring(calls->L, -1), calls);
     lua_pop(calls->L, 1);
     return named;
+}
+
+/* The constant that an instruction loads, or MQLUA_CONSTANT_UNKNOWN. */
+static mqlua_constant constant(mqlua_calls *calls, int function, const instruction *ins)
+{
+    mqlua_constant k = {MQLUA_CONSTANT_UNKNOWN, NULL, 0, 0};
+    if (is(calls, ins, KSHORT)) {
+        k.type = MQLUA_CONSTANT_NUMBER;
+        k.number = (int)(int16_t)ins->d;
+    } else if (is(calls, ins, KSTR) && (k.text = text_constant(calls, function, ins->d, &k.size))) {
+        k.type = MQLUA_CONSTANT_TEXT;
+    }
+    return k;
 }
 
 /* Where a jump from pc leads to. */
@@ -138,6 +188,38 @@ static mqlua_call_use find_use(mqlua_calls *calls, int function, int pc, int slo
     return ins.b == 2 && is_returned(calls, function, pc, slot) ? MQLUA_CALL_RETURNED : MQLUA_CALL_USED;
 }
 
+/* How many arguments a call has for certain; 0 for what is no call. */
+static int count_arguments(const mqlua_calls *calls, const instruction *ins)
+{
+    if (is(calls, ins, CALL))
+        return (ins->d & 0xff) - 1;
+    if (is(calls, ins, CALLM))
+        return ins->d & 0xff;
+    if (is(calls, ins, CALLT))
+        return ins->d - 1;
+    return is(calls, ins, CALLMT) ? ins->d : 0;
+}
+
+/* The arguments of the call of the function in a register. The register of an argument is written once when
+ * it is a constant, and more than once when it is what several ways lead to. */
+static void find_arguments(mqlua_calls *calls, int function, int pc, int slot, mqlua_call *call)
+{
+    int writes[MQLUA_CALL_ARGUMENTS] = {0};
+    mqlua_constant found[MQLUA_CALL_ARGUMENTS] = {{MQLUA_CONSTANT_UNKNOWN, NULL, 0, 0}};
+    instruction ins;
+    for (; fetch(calls, function, pc, &ins); pc++) {
+        int argument = ins.a - slot - calls->first;
+        if (ins.a == slot && !is(calls, &ins, IST) && !is(calls, &ins, ISF))
+            break;
+        if (argument >= 0 && argument < MQLUA_CALL_ARGUMENTS && writes[argument]++ == 0)
+            found[argument] = constant(calls, function, &ins);
+    }
+    int count = count_arguments(calls, &ins);
+    for (int i = 0; i < count && i < MQLUA_CALL_ARGUMENTS; i++)
+        if (writes[i] == 1)
+            call->arguments[i] = found[i];
+}
+
 /* ---- a function and those inside of it ---- */
 
 typedef struct reading {
@@ -146,6 +228,8 @@ typedef struct reading {
     size_t size;
     void (*visit)(void *ud, const mqlua_call *call);
     void *ud;
+    int parameters; /* of the function that is read */
+    bool kept[2];   /* the first of them are never assigned */
 } reading;
 
 static void visit(reading *r, int function, int pc, mqlua_call *call)
@@ -160,19 +244,103 @@ static void visit(reading *r, int function, int pc, mqlua_call *call)
     lua_pop(L, 3);
 }
 
+/* Does the function leave what was in a register at its begin there? (A closure may assign, too.) */
+static bool is_kept(mqlua_calls *calls, int function, int slot)
+{
+    static const int readers[] = {TSETS, TSETV, ISEQS, ISNES, ISEQP, ISNEP, IST, ISF, UCLO, RET0};
+    instruction ins;
+    for (int pc = 1; fetch(calls, function, pc, &ins); pc++) {
+        bool reads = ins.a != slot;
+        for (size_t i = 0; !reads && i < sizeof readers / sizeof *readers; i++)
+            reads = is(calls, &ins, readers[i]);
+        if (!reads)
+            return false;
+    }
+    return true;
+}
+
+/* Writes what a register holds before the instruction at pc: a parameter, or what the instructions right in
+ * front take from one. False for anything else. */
+static bool find_path(const reading *r, int function, int pc, int slot, char *path, size_t size)
+{
+    const char *fields[4];
+    int depth = 0;
+    instruction ins;
+    while (pc > 1 && depth < 4 && fetch(r->calls, function, pc - 1, &ins) && ins.a == slot &&
+           is(r->calls, &ins, TGETS)) {
+        fields[depth] = text_constant(r->calls, function, ins.d & 0xff, NULL);
+        if (!fields[depth++])
+            return false;
+        slot = ins.b;
+        pc--;
+    }
+    if (slot >= r->parameters || slot >= 2 || !r->kept[slot])
+        return false;
+    int used = snprintf(path, size, "%d", slot + 1);
+    while (depth && used > 0 && (size_t)used < size)
+        used += snprintf(path + used, size - (size_t)used, ".%s", fields[--depth]);
+    return used > 0 && (size_t)used < size;
+}
+
+/* What is done with parameters. */
+static void read_values(reading *r, int function, int pc, const instruction *ins)
+{
+    mqlua_calls *calls = r->calls;
+    char path[100];
+    instruction before;
+    mqlua_call call = {.use = MQLUA_CALL_USED, .path = path};
+    bool found = false;
+    if (is(calls, ins, TSETS) && pc > 1 && fetch(calls, function, pc - 1, &before) && before.a == ins->a) {
+        const char *field = text_constant(calls, function, ins->d & 0xff, NULL);
+        call.what = MQLUA_CALL_SET;
+        call.arguments[0] = constant(calls, function, &before);
+        found = field && call.arguments[0].type && find_path(r, function, pc - 1, ins->b, path, sizeof path);
+        size_t used = found ? strlen(path) : 0;
+        if (found)
+            snprintf(path + used, sizeof path - used, ".%s", field);
+    } else if (is(calls, ins, ISEQS) || is(calls, ins, ISNES)) {
+        call.what = MQLUA_CALL_COMPARED;
+        call.arguments[0].type = MQLUA_CONSTANT_TEXT;
+        call.arguments[0].text = text_constant(calls, function, ins->d, &call.arguments[0].size);
+        found = call.arguments[0].text && find_path(r, function, pc, ins->a, path, sizeof path);
+    } else if (is(calls, ins, TGETV) || is(calls, ins, TSETV)) {
+        call.what = MQLUA_CALL_KEY;
+        found = find_path(r, function, pc, ins->d & 0xff, path, sizeof path);
+    }
+    if (found)
+        visit(r, function, pc, &call);
+}
+
+/* Which parameters of a function are what they were. */
+static void find_kept(reading *r, int function)
+{
+    lua_State *L = r->calls->L;
+    ask(r->calls, "funcinfo", function, 0);
+    lua_getfield(L, -1, "params");
+    r->parameters = (int)lua_tointeger(L, -1);
+    lua_pop(L, 2);
+    for (int slot = 0; slot < 2; slot++)
+        r->kept[slot] = slot < r->parameters && is_kept(r->calls, function, slot);
+}
+
 static void read_code(reading *r, int function, bool inner)
 {
     mqlua_calls *calls = r->calls;
     instruction ins, next;
+    if (!inner)
+        find_kept(r, function);
     for (int pc = 1; fetch(calls, function, pc, &ins); pc++) {
+        if (!inner)
+            read_values(r, function, pc, &ins);
         mqlua_call call = {.inner = inner, .use = MQLUA_CALL_RETURNED};
         if (!inner && is(calls, &ins, UGET) && is_returned(calls, function, pc + 1, ins.a)) {
             call.upvalue = ins.d + 1;
             visit(r, function, pc, &call);
         } else if (loads_table(calls, function, &ins) && fetch(calls, function, pc + 1, &next) &&
                    is(calls, &next, TGETS) && next.b == ins.a && next.a == ins.a) {
-            call.name = text_constant(calls, function, next.d & 0xff);
+            call.name = text_constant(calls, function, next.d & 0xff, NULL);
             call.use = find_use(calls, function, pc + 2, next.a);
+            find_arguments(calls, function, pc + 2, next.a, &call);
             if (call.name)
                 visit(r, function, pc + 1, &call);
         }
@@ -208,7 +376,7 @@ static int read_all(lua_State *L)
 bool mqlua_calls_read(mqlua_calls *calls, const void *bytes, size_t size,
                       void (*visit_call)(void *ud, const mqlua_call *call), void *ud)
 {
-    reading r = {calls, bytes, size, visit_call, ud};
+    reading r = {.calls = calls, .bytes = bytes, .size = size, .visit = visit_call, .ud = ud};
     return mqlua_vm_setup(calls->vm, read_all, &r, NULL) == 0;
 }
 
@@ -266,6 +434,11 @@ static int learn(lua_State *L)
         if (!fetch(calls, lua_gettop(L), examples[i].at, &ins))
             return lua_error(L); /* nobody sees which */
         calls->opcodes[examples[i].opcode] = ins.opcode;
+        if (examples[i].opcode == KSHORT) { /* the table is loaded to where the function will be */
+            int argument = ins.a;
+            fetch(calls, lua_gettop(L), 1, &ins);
+            calls->first = argument - ins.a;
+        }
         lua_settop(L, 1);
     }
     return 0;

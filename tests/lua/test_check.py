@@ -196,6 +196,80 @@ def test_the_plugin_starts_with_a_forgotten_return():
         host.send()
 
 
+# ---- values that are wrong wherever they are ----
+
+@pytest.mark.parametrize("event, body, said", [
+    ("smtp_in_message", 'return mq.quarantine("user@")', 'the recipient of mq.quarantine must be an address'),
+    ("smtp_in_message", 'return mq.quarantine("user", "why " .. (address and "a" or "b"))', '"user" has no @'),
+    ("smtp_in_message", 'address.recipient = "a@"', 'recipient must be an address such as'),
+    ("smtp_in_message", 'address.recipient = ""', 'recipient must be an address such as'),
+    ("smtp_in_message", 'address.envelope = "x"', 'envelope must be an address such as'),
+    ("smtp_in_message", 'address.json.recipient = "a@"', 'json.recipient must be an address such as'),
+    ("smtp_in_message", 'address.json.envelope = "a@b@c"', 'json.envelope must be an address such as'),
+    ("smtp_in_rcptto", "return mq.reject(452)", "the code of mq.reject must be a code from 500 to 599, got 452 "
+                                                "(use mq.tempfail)"),
+    ("smtp_in_rcptto", "return mq.tempfail(550)", "from 400 to 499, got 550 (use mq.reject)"),
+    ("smtp_in_rcptto", "return mq.disconnect(550, '4.7.1', tostring(address))", "the code of mq.disconnect must be 421"),
+    ("smtp_in_rcptto", "return mq.reject(550, '4.7.1')", "the status of mq.reject must be an enhanced status code"),
+    ("smtp_in_rcptto", "return mq.reject(tonumber('550'), 'No')", "the status of mq.reject must be")])
+def test_constants(check, event, body, said):
+    found = check(handler(body, event))
+    assert found.status == 1
+    [mistake] = found.mistakes
+    assert mistake.startswith("policy.lua:2: ") and said in mistake
+
+
+@pytest.mark.parametrize("event, body", [
+    ("smtp_in_message", 'return mq.quarantine("user@example.com")'),
+    ("smtp_in_message", 'return mq.quarantine("user@" .. address.recipient.domain)'),
+    ("smtp_in_message", 'return mq.quarantine(("user"):rep(2) .. "@example.com")'),
+    ("smtp_in_message", 'pcall(function() return mq.quarantine("user@") end)'),
+    ("smtp_in_message", 'address.recipient = "a" .. "@" .. address.recipient.domain'),
+    ("smtp_in_message", 'address.envelope = ""\naddress.json.envelope = "<>"'),
+    ("smtp_in_message", 'address.json.data = "a@"\naddress.vars.recipient = "a@"'),
+    ("smtp_in_message", 'address = {}\naddress.recipient = "a@"\nlocal t = {}\nt.recipient = "a@"'),
+    ("smtp_in_rcptto", "return mq.reject(connection.vars.code or 550, connection.vars.status or '5.1.1')"),
+    ("smtp_in_rcptto", "return mq.reject(tonumber('550', 10), tostring('5.1.1', 4))"),
+    ("smtp_in_rcptto", "return mq.tempfail(address and 450 or 451, nil, 'No')"),
+    ("smtp_in_rcptto", "if address == nil or address.email == 'a@b' then return end"),
+    ("smtp_in_rcptto", "address = address.email\nif address == 'a@b' then return end"),
+    ("smtp_in_rcptto", "local t = {}\nt[tostring(address)] = t[address.email]"),
+    ("smtp_in_connect", "if address == 'a@b' then return end")])
+def test_constants_that_are_right(check, event, body):
+    found = check(handler(body, event))
+    assert found.mistakes == [] and found.status == 0
+
+
+@pytest.mark.parametrize("event, body", [
+    ("smtp_in_mailfrom", "if address == 'a@b.example' then return end"),
+    ("smtp_in_rcptto", "local other = address ~= ''\nreturn other and nil"),
+    ("smtp_in_rcptto", "if connection.transaction.envelope == 'x' then return end"),
+    ("smtp_in_message", "if address.recipient == 'x' then return end"),
+    ("smtp_in_message", "if address.envelope ~= 'x' then return end"),
+    ("smtp_out_data", "if address.recipient == 'x' then return end")])
+def test_addresses_compared_with_texts(check, event, body):
+    [mistake] = check(handler(body, event)).mistakes
+    assert mistake.startswith("policy.lua:2: an address is never equal to a text")
+
+
+@pytest.mark.parametrize("event, body", [
+    ("smtp_in_mailfrom", "if known[address] then return end"),
+    ("smtp_in_rcptto", "known[address] = 1"),
+    ("smtp_in_rcptto", "return known[connection.transaction.envelope] and nil"),
+    ("smtp_in_message", "if known[address.recipient] then return end")])
+def test_addresses_as_keys(check, event, body):
+    [mistake] = check("local known = {}\n" + handler(body, event)).mistakes
+    assert mistake.startswith("policy.lua:3: an address as a key of a table finds nothing")
+
+
+def test_the_plugin_does_not_start_with_a_wrong_constant(tmp_path):
+    with Host(policy=handler("return mq.reject(452)"), start=False) as host:
+        with pytest.raises(AssertionError):
+            host.start()
+        assert host.wait_end() != 0
+    assert "policy.lua:2: the code of mq.reject must be a code from 500 to 599, got 452" in host.stderr
+
+
 # ---- notes ----
 
 def rejects(notes):
