@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A worker's time is shared: whatever one connection's tasks do, and however many of them end, the others are served."""
 
+import contextlib
 import time
 
 import pytest
@@ -13,7 +14,6 @@ local function burn(seconds)
   while mq.monotonic() < till do end
 end
 """
-BUSY = 9.0  # seconds of work that the tests of this file give to one worker, at least
 SOON = 2.0  # generous: what a command takes on a worker that shares its time, on a loaded machine with sanitizers
 
 
@@ -72,6 +72,22 @@ def test_tasks_of_one_connection(serve, work):
         other.greet()
         one.expect(rcpt("work"), 250)
         assert longest_noop(other, 3) < SOON
+
+
+def test_tasks_of_ten_connections(serve):
+    """None of them has so much to do that it is slowed down."""
+    host = serve("""
+    mq.on("smtp_in_rcptto", function(connection, address)
+      for i = 1, 10 do connection:spawn(function() mq.sleep(0.5) burn(0.09) end) end
+    end)""")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(host.client()) for _ in range(11)]
+        for client in clients[1:]:
+            begin(client)
+        clients[0].greet()
+        for client in clients[1:]:
+            client.expect(rcpt("work"), 250)
+        assert longest_noop(clients[0], 3) < SOON
 
 
 def test_handlers_of_one_event(serve):

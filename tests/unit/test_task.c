@@ -264,12 +264,16 @@ static double end_many(size_t count, enum order order, bool started)
         mqlua_task_cancel_all(f.vm);
     else
         mqlua_task_cancel(f.group);
-    assert_true(order <= MIXED || mqlua_time_now() - begun < 0.05);
+    double said = mqlua_time_now() - begun, longest = 0;
     if (order == CLOSE)
         mqlua_vm_stop(f.vm);
     else
-        assert_true(run_all(&f) < 0.2);
+        longest = run_all(&f);
     double took = mqlua_time_now() - begun;
+    if (order > MIXED && count >= 100000) {
+        assert_true(said < took / 2);
+        assert_true(longest < took / 2);
+    }
     assert_int_equal(f.cancelled, count);
     assert_int_equal(mqlua_task_count(f.vm), 0);
     if (order == ALL)
