@@ -14,7 +14,7 @@ local function burn(seconds)
   while mq.monotonic() < till do end
 end
 """
-SOON = 2.0  # generous: what a command takes on a worker that shares its time, on a loaded machine with sanitizers
+SOON = 3.0  # generous: what a command takes on a worker that shares its time, on a loaded machine with sanitizers
 
 
 @pytest.fixture
