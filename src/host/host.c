@@ -252,7 +252,7 @@ int host_run(const struct host_options *options)
         print_ledger(&host);
     if (host.workers)
         host_worker_free_all(&host);
-    if (!close_files(&host) && status == EXIT_SUCCESS)
+    if ((!close_files(&host) || atomic_load(&host.lost)) && status == EXIT_SUCCESS)
         status = EXIT_TROUBLE;
     host_loader_free(&host);
     return status;

@@ -90,6 +90,7 @@ struct host {
     struct host_ledger ledger;
     pthread_barrier_t barrier;
     atomic_bool failed; /* a worker could not start */
+    atomic_ulong lost;  /* messages that a client was told are accepted, and that were not published */
 };
 
 /*
@@ -102,7 +103,8 @@ struct host {
  * It calls host_stop when every line has its result and there is no listener.
  */
 
-/* Runs the host until SIGTERM, SIGINT or host_stop; returns the exit status of the process. */
+/* Runs the host until SIGTERM, SIGINT or host_stop; returns the exit status of the process, which is not 0
+ * when an acknowledged message was lost. */
 int host_run(const struct host_options *options);
 
 /* Asks the host to end, as SIGTERM does. Any thread. */

@@ -50,15 +50,17 @@ static void on_close_done(MQ_Connection *connection, void *data)
     bury(data);
 }
 
-/* The socket is gone; the plugins hear of it, unless the knobs say otherwise. */
+/* The socket is gone; the plugins hear of it, unless the knobs say otherwise. A client that leaves by itself
+ * is not one that was connected at the end: without the event a plugin that holds it would hand it back. */
 static void run_close_event(struct host_session *session)
 {
     struct host_worker *worker = session->worker;
+    bool at_end = worker->stopping && !session->lost;
     session->closing = true;
     session->connection->closed = true;
     ev_timer_stop(worker->loop, &session->idle);
     host_connection_detach(session->connection);
-    if (session->silent || !session->introduced || (worker->stopping && !worker->host->knobs.close_on_exit))
+    if (session->silent || !session->introduced || (at_end && !worker->host->knobs.close_on_exit))
         bury(session);
     else
         host_chain_run(session->connection, HOST_EVENT_CLOSE, NULL, on_close_done, session);
@@ -295,7 +297,8 @@ static bool waits_for_client(const struct host_session *session)
 
 static bool step(struct host_session *session)
 {
-    if (session->lost || (session->worker->stopping && waits_for_client(session))) {
+    if ((session->lost && !host_session_owes(session)) ||
+        (session->worker->stopping && waits_for_client(session))) {
         if (!session->lost && session->phase >= HOST_PHASE_CONNECT)
             host_session_reply(session, "421 4.3.2 %s is closing", session->worker->host->options->hostname);
         host_session_end(session);
@@ -366,15 +369,18 @@ static void on_ready(struct host_stream *stream, void *owner)
     host_session_advance(session);
 }
 
-/* The client left, or was silent for too long, while a plugin holds the connection. */
+/* The client left, or was silent for too long, while a plugin holds the connection. A message that it
+ * believes to be accepted is decided and published all the same, and the plugins hear of the end afterwards.
+ */
 static void lost_in_pause(struct host_session *session)
 {
     int mode = session->worker->host->knobs.disconnect;
+    bool owes = host_session_owes(session);
     session->lost = true;
-    session->connection->remembered = true;
+    session->connection->remembered = !owes;
     if (!host_chain_paused(session->connection))
         return; /* already handed back: it goes on from the loop */
-    if (mode == HOST_DISCONNECT_DURING_PAUSE) {
+    if (mode == HOST_DISCONNECT_DURING_PAUSE && !owes) {
         host_chain_cancel(session->connection, false);
         host_session_end(session);
     } else if (mode == HOST_DISCONNECT_NO_CLOSE) {
@@ -499,6 +505,7 @@ void host_session_cut_all(struct host_worker *worker)
     while (worker->sessions) {
         struct host_session *session = worker->sessions;
         bool close_event = worker->host->knobs.close_on_exit && !session->closing;
+        host_session_note_losses(session, "its handler still ran when the grace was over");
         host_chain_cancel(session->connection, !close_event);
         session->lost = true;
         if (close_event) {

@@ -174,6 +174,7 @@ bool host_session_check_step(struct host_session *session)
         transaction->replied = true;
         final_reply(session);
     }
+    transaction->acknowledged = transaction->replied || transaction->plugin_replied;
     return true;
 }
 
@@ -198,17 +199,50 @@ static host_json *build_json(struct host_session *session, const struct host_rec
                                    recipient->notify, recipient->orcpt);
 }
 
-/* Writes one recipient's line; after a failure nothing more is written, the client sends it all again. */
-static void publish(struct host_session *session, host_json *json, bool local)
+bool host_session_owes(const struct host_session *session)
+{
+    const struct host_transaction *transaction = &session->transaction;
+    return transaction->acknowledged && transaction->published < transaction->recipient_count;
+}
+
+static void lose(struct host_session *session, const char *why)
 {
     struct host_transaction *transaction = &session->transaction;
+    const struct host_recipient *recipient = &transaction->recipients[transaction->published++];
+    fprintf(stderr, "lost after it was acknowledged: message %s from <%s> to <%s>: %s\n", recipient->id,
+            transaction->sender, recipient->address, why);
+    atomic_fetch_add(&session->worker->host->lost, 1);
+}
+
+void host_session_note_losses(struct host_session *session, const char *why)
+{
+    while (host_session_owes(session))
+        lose(session, why);
+}
+
+/* One recipient's message cannot be published. As long as nothing was acknowledged nothing more is, and the
+ * client sends it all again; otherwise the other recipients still get theirs. */
+static void fail(struct host_session *session, const char *why)
+{
+    if (session->transaction.acknowledged) {
+        lose(session, why);
+    } else {
+        session->transaction.published++;
+        session->transaction.publish_failed = true;
+    }
+}
+
+/* Writes one recipient's line. */
+static void publish(struct host_session *session, host_json *json, bool local)
+{
     int error = host_inbox_write(local ? host_of(session)->local : host_of(session)->inbox, json);
     if (error) {
         fprintf(stderr, "cannot write to the %s: %s\n", local ? "local file" : "inbox",
                 mqlua_error_text(error));
-        transaction->publish_failed = true;
+        fail(session, mqlua_error_text(error));
+    } else {
+        session->transaction.published++;
     }
-    transaction->published++;
 }
 
 static void on_message_done(MQ_Connection *connection, void *data)
@@ -217,17 +251,18 @@ static void on_message_done(MQ_Connection *connection, void *data)
     MQ_Message *message = connection->chain.arguments.message;
     enum host_answer answer = host_session_answer(session);
     bool local = message->local;
-    session->transaction.message = NULL;
+    struct host_transaction *transaction = &session->transaction;
+    transaction->message = NULL;
+    transaction->acknowledged |= answer != HOST_ANSWER_REPLY && connection->sent_code / 100 == 2;
     host_json *json = host_message_finish(message);
-    const struct host_transaction *transaction = &session->transaction;
     const struct host_recipient *recipient = &transaction->recipients[transaction->published];
     const char *problem = host_message_json_check(json, recipient->address);
     if (problem)
         host_rule_broken(HOST_RULE_JS2, NULL, NULL, "%s", problem);
     publish(session, json, local);
     host_message_release(json);
-    session->transaction.plugin_replied |= answer != HOST_ANSWER_REPLY;
-    session->transaction.close_after |= answer == HOST_ANSWER_CLOSE;
+    transaction->plugin_replied |= answer != HOST_ANSWER_REPLY;
+    transaction->close_after |= answer == HOST_ANSWER_CLOSE;
 }
 
 static void end_publishing(struct host_session *session)
@@ -257,7 +292,7 @@ bool host_session_publish_step(struct host_session *session)
     }
     MQ_Message *message = json ? host_message_new(session->connection, json) : NULL;
     if (!message) {
-        transaction->publish_failed = true;
+        fail(session, "no memory");
         return true;
     }
     message->local = recipient->local;

@@ -76,7 +76,9 @@ struct host_transaction {
     MQ_Message *message; /* of the recipient whose event runs */
     size_t published;
     bool publish_failed;
-    bool replied; /* message-after-reply */
+    bool replied;      /* message-after-reply */
+    bool acknowledged; /* the client was told that all is well: what is not published by now must not be lost
+                        */
 };
 
 enum host_auth_step { HOST_AUTH_PLAIN, HOST_AUTH_LOGIN_USER, HOST_AUTH_LOGIN_PASSWORD };
@@ -162,3 +164,10 @@ void host_session_data_command(struct host_session *session);
 bool host_session_data_step(struct host_session *session);
 bool host_session_check_step(struct host_session *session);
 bool host_session_publish_step(struct host_session *session);
+
+/* True while a client was promised that its message is published and some of that is still to be done. Such a
+ * session goes on whatever the client does, and is over when it kept the promise. */
+bool host_session_owes(const struct host_session *session);
+
+/* Says on stderr which acknowledged messages were not published, because of why, and counts them. */
+void host_session_note_losses(struct host_session *session, const char *why);
