@@ -126,7 +126,9 @@ def count_of(host, key):
 
 
 def test_what_connections_hold_is_given_back():
-    with Host(policy=OPEN, workers=3, settings={"reload": {"quiet": 0.1}}) as host:
+    # a host that tells of no close during a pause keeps what refused clients hold until the hold ends
+    knobs = {"disconnect": "close-during-pause"}
+    with Host(policy=OPEN, workers=3, settings={"reload": {"quiet": 0.1}}, knobs=knobs) as host:
         clients = [host.client() for _ in range(5)]
         for client in clients:
             client.greet()
