@@ -265,3 +265,11 @@ def test_misuse_says_where(tmp_path, text, error):
     result = subprocess.run([BUILD / "mqlua", "check", policy], capture_output=True, text=True)
     assert result.returncode != 0
     assert "policy.lua:2:" in result.stderr and error in result.stderr
+
+
+def test_a_quota_can_count_in_each_worker(tmp_path):
+    policy = tmp_path / "policy.lua"
+    policy.write_text('mq.quota("q", {limit = 1, on_failure = "local"})\n')
+    assert subprocess.run([BUILD / "mqlua", "check", policy]).returncode == 0
+    policy.write_text('mq.concurrency("c", {limit = 1, on_failure = "local"})\n')
+    assert subprocess.run([BUILD / "mqlua", "check", policy]).returncode != 0

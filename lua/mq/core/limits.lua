@@ -4,7 +4,7 @@
 local mq, private = ...
 
 local error, type, pairs, tostring, setmetatable = error, type, pairs, tostring, setmetatable
-local floor, huge, max, min = math.floor, math.huge, math.max, math.min
+local floor, huge, max = math.floor, math.huge, math.max
 local date, now, shared, warn, counter = os.date, mq.now, mq.shared, mq.log.warn, mq.counter
 local find, lower, match, format, sub = string.find, string.lower, string.match, string.format, string.sub
 local limits = private.limits
@@ -71,9 +71,9 @@ local function check_options(kind, name, options, known)
     failure ~= nil
     and failure ~= "allow"
     and failure ~= "refuse"
-    and not (failure == "local" and known.burst)
+    and not (failure == "local" and known.per)
   then
-    error(format('%s: on_failure must be "allow"%s or "refuse"', kind, known.burst and ', "local"' or ""), 3)
+    error(format('%s: on_failure must be "allow"%s or "refuse"', kind, known.per and ', "local"' or ""), 3)
   end
 end
 
@@ -255,7 +255,7 @@ function mq.quota(name, options)
     "mq.quota",
     name,
     options,
-    { limit = true, per = true, zone = true, burst = nil, on_failure = true, capacity = true, persist = true }
+    { limit = true, per = true, zone = true, on_failure = true, capacity = true, persist = true }
   )
   local per = options.per or "day"
   if not windows[per] then
