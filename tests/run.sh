@@ -10,9 +10,12 @@ failed=0
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
+# The title of a part, with the minute in which it begins.
+section() { printf '== %s (minute %d)\n' "$1" $((SECONDS / 60)); }
+
 # build PRESET [TARGET...]
 build() {
-  echo "== build $1"
+  section "build $1"
   { cmake --preset "$1" && cmake --build --preset "$1" ${2:+--target "${@:2}"}; } >"$logs/build" 2>&1 && return
   tail -n 60 "$logs/build"
   echo "the $1 build failed"
@@ -42,7 +45,7 @@ pytest() {
 run_pytest() {
   local name=$1
   shift
-  echo "== $name"
+  section "$name"
   rm -rf "$logs/cache"
   pytest -n "$at_once" "$@" >"$logs/run" 2>&1
   local status=$?
@@ -60,7 +63,7 @@ run_pytest() {
 }
 
 run_ctest() {
-  echo "== unit tests ($preset)"
+  section "unit tests ($preset)"
   ctest --test-dir "build/$preset" --output-on-failure -j 2 "$@" >"$logs/run" 2>&1
   grep -E 'tests passed|Failed|\*\*\*' "$logs/run" || tail -n 40 "$logs/run"
   local total bad
@@ -71,7 +74,7 @@ run_ctest() {
   [ -n "$total" ] || failed=$((failed + 1))
 }
 
-echo "== style"
+section "style"
 if bash tests/style.sh; then
   passed=$((passed + 1))
 else
@@ -99,7 +102,7 @@ run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_
   tests/smtp/test_hosts.py tests/smtp/test_host_strict.py tests/smtp/test_reload.py
 
 build fuzz fuzz
-echo "== fuzz targets"
+section "fuzz targets"
 bash tests/fuzz/run.sh >"$logs/run" 2>&1
 tail -n 40 "$logs/run"
 count "$logs/run"
@@ -116,7 +119,7 @@ export MQLUA_WRAPPER="valgrind -q --trace-children=yes --error-exitcode=99 --num
 at_once=0 run_pytest "SMTP with valgrind" tests/smtp/test_whole.py
 unset MQLUA_WRAPPER
 
-echo "== who may use whom, and what is exported"
+section "who may use whom, and what is exported"
 if /usr/bin/python3 tests/unit/includes.py build/release; then
   passed=$((passed + 1))
 else

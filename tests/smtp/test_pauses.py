@@ -262,7 +262,11 @@ def test_every_pause_ends_once(seed):
             wait_until(lambda: len(read_lines(host.results_path)) == 40, "a result for each delivery")
         else:
             time.sleep(chance.random() * 0.3)
-        assert host.stop() == 0
+        status = host.stop()
+        # Without a grace the host itself loses what it acknowledged while a handler waits, and says so in its status.
+        lost = "lost after it was acknowledged" in host.stderr
+        assert status == int(lost)
+        assert not (lost and drained)
         for thread in threads:
             thread.join(120)
         assert len(read_lines(host.results_path)) == 40
