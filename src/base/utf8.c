@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "base/utf8.h"
+#include <string.h>
 
 size_t mqlua_utf8_read(const char *text, size_t size, uint32_t *point)
 {
@@ -20,4 +21,33 @@ size_t mqlua_utf8_read(const char *text, size_t size, uint32_t *point)
     if (point)
         *point = value;
     return length;
+}
+
+bool mqlua_utf8_is(const char *text, size_t size)
+{
+    for (size_t i = 0, step; i < size; i += step) {
+        uint64_t eight;
+        if (size - i >= sizeof eight &&
+            !(memcpy(&eight, text + i, sizeof eight), eight & 0x8080808080808080u))
+            step = sizeof eight;
+        else
+            step = mqlua_utf8_read(text + i, size - i, NULL);
+        if (!step)
+            return false;
+    }
+    return true;
+}
+
+size_t mqlua_utf8_clean(char *to, const char *text, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < size;) {
+        size_t step = mqlua_utf8_read(text + i, size - i, NULL);
+        size_t add = step ? step : MQLUA_UTF8_REPLACEMENT_SIZE;
+        if (to)
+            memcpy(to + used, step ? text + i : MQLUA_UTF8_REPLACEMENT, add);
+        used += add;
+        i += step ? step : 1;
+    }
+    return used;
 }

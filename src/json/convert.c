@@ -3,10 +3,12 @@
 /* Whole values: from a tree to Lua, from Lua to Lua, from Lua to a tree. */
 
 #include "base/number.h"
+#include "base/utf8.h"
 #include "json/value.h"
 #include "vm/vm.h"
 #include "vm/stack.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <lauxlib.h>
 
@@ -136,6 +138,22 @@ typedef struct place {
     const char *key; /* in object */
 } place;
 
+/* Bytes that are no UTF-8 become U+FFFD: whoever reads the JSON would refuse all of it. NULL without memory.
+ */
+static void *new_string(const mqlua_tree *tree, const char *text, size_t size)
+{
+    if (mqlua_utf8_is(text, size))
+        return tree->new_string(tree, text, size);
+    size_t clean_size = mqlua_utf8_clean(NULL, text, size);
+    char *clean = malloc(clean_size);
+    if (!clean)
+        return NULL;
+    mqlua_utf8_clean(clean, text, size);
+    void *node = tree->new_string(tree, clean, clean_size);
+    free(clean);
+    return node;
+}
+
 static void *new_scalar(const mqlua_tree *tree, const mqlua_scalar *scalar)
 {
     char text[32];
@@ -149,7 +167,7 @@ static void *new_scalar(const mqlua_tree *tree, const mqlua_scalar *scalar)
         mqlua_number_format(scalar->real, text);
         return tree->new_real(tree, scalar->real, text);
     case MQLUA_TREE_STRING:
-        return tree->new_string(tree, scalar->string, scalar->size);
+        return new_string(tree, scalar->string, scalar->size);
     default:
         return NULL;
     }

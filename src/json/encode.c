@@ -5,6 +5,7 @@
  * interrupted. */
 
 #include "base/number.h"
+#include "base/utf8.h"
 #include "json/text.h"
 #include "json/value.h"
 #include "vm/vm.h"
@@ -23,6 +24,7 @@ typedef struct output {
     char *data;
     size_t used, room;
     bool pretty, sort;
+    bool strict; /* raises for what is not UTF-8 */
 } output;
 
 static char *reserve(output *out, size_t size)
@@ -60,25 +62,6 @@ static void add_line(output *out, unsigned depth)
     out->used += 1 + 2 * (size_t)depth;
 }
 
-/* The size of the UTF-8 character at text, 0 when it is none (overlong forms, surrogates and the like). */
-static size_t character(const unsigned char *text, size_t left)
-{
-    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t size = text[0] < 0x80 ? 1 : text[0] < 0xc0 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-    if (size <= 1)
-        return size;
-    if (size > left || text[0] > 0xf4)
-        return 0;
-    uint32_t code = text[0] & (0xffu >> (size + 1));
-    for (size_t i = 1; i < size; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (text[i] & 0x3f);
-    }
-    bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    return code >= lowest[size] && code <= 0x10ffff && !surrogate ? size : 0;
-}
-
 /* At most six bytes. */
 static size_t escape(char *to, unsigned char c)
 {
@@ -98,18 +81,22 @@ static size_t escape(char *to, unsigned char c)
 
 static void add_string(output *out, const char *text, size_t size, const mqlua_path *path)
 {
-    const unsigned char *at = (const unsigned char *)text;
     mqlua_vm_charge(out->L, size);
     add(out, "\"", 1);
     for (size_t i = 0, step; i < size; i += step) {
-        step = character(at + i, size - i);
-        if (!step)
+        unsigned char c = (unsigned char)text[i];
+        step = mqlua_utf8_read(text + i, size - i, NULL);
+        if (!step && out->strict)
             mqlua_path_raise(out->L, path, "this string is not UTF-8 (byte %d)", (int)i + 1);
         char *to = reserve(out, 6);
-        if (at[i] < 0x20 || at[i] == '"' || at[i] == '\\') {
-            out->used += escape(to, at[i]);
+        if (!step) {
+            memcpy(to, MQLUA_UTF8_REPLACEMENT, MQLUA_UTF8_REPLACEMENT_SIZE);
+            out->used += MQLUA_UTF8_REPLACEMENT_SIZE;
+            step = 1;
+        } else if (c < 0x20 || c == '"' || c == '\\') {
+            out->used += escape(to, c);
         } else {
-            memcpy(to, at + i, step);
+            memcpy(to, text + i, step);
             out->used += step;
         }
     }
@@ -256,14 +243,26 @@ static bool option(lua_State *L, const char *name)
     return set;
 }
 
+/* invalid = "error" or "replace": what becomes of bytes that are no UTF-8. */
+static bool strict_option(lua_State *L)
+{
+    lua_getfield(L, 2, "invalid");
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    bool strict = strcmp(text, "error") == 0;
+    if (!lua_isnil(L, -1) && !strict && strcmp(text, "replace") != 0)
+        luaL_error(L, "mq.json.encode: invalid must be \"error\" or \"replace\"");
+    lua_pop(L, 1);
+    return strict;
+}
+
 static void check_options(lua_State *L)
 {
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_pushnil(L);
     while (lua_next(L, 2)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
-        if (strcmp(name, "pretty") != 0 && strcmp(name, "sort_keys") != 0)
-            luaL_error(L, "mq.json.encode has no option '%s' (pretty, sort_keys)", name);
+        if (strcmp(name, "invalid") != 0 && strcmp(name, "pretty") != 0 && strcmp(name, "sort_keys") != 0)
+            luaL_error(L, "mq.json.encode has no option '%s' (invalid, pretty, sort_keys)", name);
         lua_pop(L, 1);
     }
 }
@@ -278,6 +277,7 @@ int mqlua_encode_l_encode(lua_State *L)
         check_options(L);
         out.pretty = option(L, "pretty");
         out.sort = option(L, "sort_keys");
+        out.strict = strict_option(L);
     }
     lua_pushnil(L);
     add_value(&out, 1, &(mqlua_path){NULL, "value", 0, NULL, 0, &amount});

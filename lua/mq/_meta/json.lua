@@ -10,6 +10,7 @@ mq.json = {}
 function mq.json.decode(text) end
 
 ---@class mq.encode_options
+---@field invalid? "replace" | "error" bytes that are no UTF-8
 ---@field pretty? boolean
 ---@field sort_keys? boolean
 
