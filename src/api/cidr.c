@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/cidr.h"
+#include "api/data.h"
 #include "api/raise.h"
+#include "base/error.h"
+#include "base/mark.h"
 #include "vm/object.h"
 #include "vm/vm.h"
 
@@ -46,22 +49,49 @@ static int l_contains(lua_State *L)
     return 1;
 }
 
-static void add(lua_State *L, networks *self, int number, const char *text, size_t size)
+static bool add(lua_State *L, networks *self, const char *text, size_t size, char **error)
 {
-    char *error = NULL, where[40];
+    *error = NULL;
     mqlua_vm_charge(L, 40 + (size > 64 ? 64 : size));
-    if (mqlua_cidr_add(self->cidr, text, size, &error))
-        return;
+    return mqlua_cidr_add(self->cidr, text, size, error);
+}
+
+static int refuse_entry(lua_State *L, int number, char *error)
+{
+    char where[40];
     snprintf(where, sizeof where, "mq.cidr: entry %d", number);
-    mqlua_raise(L, where, error);
+    return mqlua_raise(L, where, error);
+}
+
+/* text is wrong at at: its line, and the data file where it is one's. error as in mqlua_raise. */
+static int refuse_line(lua_State *L, const char *text, size_t size, const char *at, char *error)
+{
+    char where[300], why[300];
+    size_t line = 1;
+    for (const char *c = text; c < at; c++)
+        line += *c == '\n';
+    snprintf(why, sizeof why, "%s", error ? error : "not enough memory");
+    free(error); /* what follows may raise */
+    const char *name = mqlua_data_name(L, text, size);
+    if (name)
+        snprintf(where, sizeof where, "mq.cidr: %s:%zu", name, line);
+    else
+        snprintf(where, sizeof where, "mq.cidr: line %zu", line);
+    return luaL_error(L, "%s: %s", where, why);
 }
 
 /* Text such as mq.file returns: entries separated by blanks, commas and lines; # begins a comment. */
-static void add_text(lua_State *L, networks *self, const char *text, size_t size)
+static void add_text(lua_State *L, networks *self, const char *whole, size_t size)
 {
-    const char *end = text + size;
+    const char *end = whole + size, *text = whole + mqlua_mark_size(whole, size);
+    const char *foreign = mqlua_mark_foreign(whole, size);
+    char *error = NULL;
     size_t seen = 0;
-    for (int number = 1; text < end;) {
+    if (foreign) {
+        mqlua_error_set(&error, "the text is %s: save it as UTF-8", foreign);
+        refuse_line(L, whole, size, whole, error);
+    }
+    while (text < end) {
         if (++seen % 4096 == 0)
             mqlua_vm_charge(L, 4096);
         if (*text == '#') {
@@ -73,7 +103,8 @@ static void add_text(lua_State *L, networks *self, const char *text, size_t size
             const char *from = text;
             while (text < end && !(*text && strchr(" \t\r\n,#", *text)))
                 text++;
-            add(L, self, number++, from, (size_t)(text - from));
+            if (!add(L, self, from, (size_t)(text - from), &error))
+                refuse_line(L, whole, size, from, error);
         }
     }
 }
@@ -105,7 +136,9 @@ static int l_cidr(lua_State *L)
         if (lua_type(L, -1) != LUA_TSTRING)
             return luaL_error(L, "mq.cidr: entry %d is a %s, not a text", i, luaL_typename(L, -1));
         const char *text = lua_tolstring(L, -1, &size);
-        add(L, self, i, text, size);
+        char *error;
+        if (!add(L, self, text, size, &error))
+            return refuse_entry(L, i, error);
         lua_pop(L, 1);
     }
     mqlua_cidr_finish_steps(self->cidr, charge, L);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 /* mq.file, mq.set, mq.map: data files as Lua sees them. The tables belong to the bundle, which outlives the
- * vm. */
+ * vm. And mq.json.decode, as far as it names the data file that is wrong. */
 
 #include "api/data.h"
 #include "api/address.h"
 #include "api/env.h"
 #include "api/raise.h"
 #include "base/lookup.h"
+#include "base/mark.h"
+#include "json/text.h"
+#include "vm/bytes.h"
 #include "vm/object.h"
 #include "vm/stack.h"
 
@@ -124,8 +127,49 @@ static mqlua_file *find_file(lua_State *L, const char *function, mqlua_file_kind
 static int l_file(lua_State *L)
 {
     const mqlua_file *file = find_file(L, "mq.file", MQLUA_FILE_TEXT);
-    lua_pushlstring(L, file->text, file->size);
+    size_t mark = mqlua_mark_size(file->text, file->size);
+    lua_pushlstring(L, file->text + mark, file->size - mark);
     return 1;
+}
+
+const char *mqlua_data_name(lua_State *L, const char *text, size_t size)
+{
+    const mqlua_bundle *bundle = mqlua_env_of(L)->bundle;
+    for (const mqlua_file *file = bundle ? mqlua_bundle_files(bundle) : NULL; file; file = file->next) {
+        size_t mark = mqlua_mark_size(file->text, file->size);
+        if (file->kind != MQLUA_FILE_TEXT || file->size - mark != size)
+            continue;
+        mqlua_vm_charge(L, size / 16);
+        if (memcmp(file->text + mark, text, size) == 0)
+            return file->name;
+    }
+    return NULL;
+}
+
+/* While the policy loads, a policy that goes on with the nil fails somewhere else: what was wrong is told
+ * with that. */
+static void keep_wrong(mqlua_env *env, const char *wrong)
+{
+    if (env->phase != MQLUA_LOADING && env->phase != MQLUA_CHECKING)
+        return;
+    free(env->data_wrong);
+    env->data_wrong = strdup(wrong);
+}
+
+/* mq.json.decode(text): where text is a data file's, the message begins with its name. */
+static int l_decode(lua_State *L)
+{
+    int count = mqlua_text_l_decode(L);
+    if (count != 2)
+        return count;
+    size_t size;
+    const char *text = mqlua_bytes_check(L, 1, &size), *name = mqlua_data_name(L, text, size);
+    if (name) {
+        lua_pushfstring(L, "%s: %s", name, lua_tostring(L, -1));
+        lua_remove(L, -2);
+        keep_wrong(mqlua_env_of(L), lua_tostring(L, -1));
+    }
+    return 2;
 }
 
 static void free_lookup(void *parsed)
@@ -167,4 +211,10 @@ void mqlua_data_open(lua_State *L)
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);
     }
+    lua_getfield(L, -1, "json");
+    if (lua_istable(L, -1)) {
+        lua_pushcfunction(L, l_decode);
+        lua_setfield(L, -2, "decode");
+    }
+    lua_pop(L, 1);
 }

@@ -35,6 +35,7 @@ static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, ui
     state->env.loop = loop;
     state->env.phase = phase;
     state->env.made = &state->made;
+    state->env.data_wrong = NULL;
     LIST_INIT(&state->env.declared);
     LIST_INIT(&state->env.once);
     LIST_INIT(&state->env.repeating);
@@ -42,6 +43,17 @@ static mqlua_state *state_alloc(const mqlua_env *proto, mqlua_bundle *bundle, ui
     if (!loop) /* what the policy starts at its top level, in every state, is not an error */
         state->env.loop = state->own_loop = mqlua_loop_new(NULL, NULL, 0, 0);
     return state;
+}
+
+/* The policy did not load: was it because a data file is no JSON? */
+static void tell_data(const mqlua_env *env, char **error)
+{
+    char *text = NULL;
+    if (!*error || !env->data_wrong || strstr(*error, env->data_wrong) ||
+        asprintf(&text, "%s\n%s", *error, env->data_wrong) < 0)
+        return;
+    free(*error);
+    *error = text;
 }
 
 mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint64_t generation,
@@ -61,8 +73,10 @@ mqlua_state *mqlua_state_new(const mqlua_env *proto, mqlua_bundle *bundle, uint6
     mqlua_parcel_unpack(proto->parcel, &state->env);
     state->env.parcel = NULL;
     mqlua_vm_set_budget(state->env.vm, MQLUA_LOAD_BUDGET);
-    if (!mqlua_load_compile(state->env.vm, bundle, error) || !mqlua_load_run(state->env.vm, bundle, error))
+    if (!mqlua_load_compile(state->env.vm, bundle, error) || !mqlua_load_run(state->env.vm, bundle, error)) {
+        tell_data(&state->env, error);
         return fail(state, error);
+    }
     mqlua_vm_set_budget(state->env.vm, proto->settings->limits.budget);
     if (phase == MQLUA_LOADING) {
         state->env.phase = MQLUA_PREPARED;
@@ -79,6 +93,7 @@ void mqlua_state_free(mqlua_state *state)
         mqlua_api_close(&state->env);
         mqlua_vm_free(state->env.vm);
     }
+    free(state->env.data_wrong);
     mqlua_loop_free(state->own_loop);
     mqlua_shared_close(&state->env);
     mqlua_registry_free(state->env.registry);
@@ -139,7 +154,7 @@ bool mqlua_state_call(mqlua_state *state, mqlua_event event, int worker, char **
 
 /* What a check says: notes to whoever asked for it, and what is wrong as one text. */
 typedef struct check {
-    void (*note)(void *ud, const char *text);
+    void (*note)(void *ud, mqlua_lint_kind kind, const char *text);
     void *ud;
     char *wrong; /* malloc'ed lines; NULL: nothing */
     bool memory; /* was enough */
@@ -149,8 +164,8 @@ static void found(void *ud, mqlua_lint_kind kind, const char *text)
 {
     check *c = ud;
     if (kind != MQLUA_LINT_WRONG) {
-        if (kind == MQLUA_LINT_MISTAKE && c->note)
-            c->note(c->ud, text);
+        if (c->note)
+            c->note(c->ud, kind, text);
         return;
     }
     char *wrong = NULL;
@@ -160,11 +175,26 @@ static void found(void *ud, mqlua_lint_kind kind, const char *text)
         free(c->wrong), c->wrong = wrong;
 }
 
+/* The policy loads, but goes on without what a data file should hold. */
+static void judge_data(const mqlua_state *state, check *c)
+{
+    char *text;
+    if (!state->env.data_wrong)
+        return;
+    if (asprintf(&text, "%s: the policy goes on without it", state->env.data_wrong) < 0) {
+        c->memory = false;
+        return;
+    }
+    found(c, MQLUA_LINT_MISTAKE, text);
+    free(text);
+}
+
 /* Frees a loaded state in which a handler returns what it cannot return. */
 static mqlua_state *judge(mqlua_state *state, check *c, char **error)
 {
     c->memory = true;
     c->wrong = NULL;
+    judge_data(state, c);
     if (mqlua_lint(state, found, c) && c->memory && !c->wrong)
         return state;
     *error = c->wrong;
@@ -194,8 +224,8 @@ static mqlua_bundle *finish(mqlua_bundle *bundle, bool good, mqlua_bundle **seen
 }
 
 mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
-                                void (*note)(void *ud, const char *text), void *ud, mqlua_bundle **seen,
-                                char **error)
+                                void (*note)(void *ud, mqlua_lint_kind kind, const char *text), void *ud,
+                                mqlua_bundle **seen, char **error)
 {
     check c = {.note = note, .ud = ud};
     mqlua_bundle *bundle = NULL;

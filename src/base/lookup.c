@@ -2,6 +2,7 @@
 #include "base/lookup.h"
 #include "base/email.h"
 #include "base/error.h"
+#include "base/mark.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -311,16 +312,18 @@ static void give_back(mqlua_lookup *lookup)
 
 mqlua_lookup *mqlua_lookup_parse(const char *text, size_t size, const char *name, bool map, char **error)
 {
-    static const char mark[3] = {'\xef', '\xbb', '\xbf'};
+    const char *foreign = mqlua_mark_foreign(text, size);
+    if (foreign) {
+        mqlua_error_set(error, "%s:1: the file is %s: save it as UTF-8", name, foreign);
+        return NULL;
+    }
     mqlua_lookup *lookup = size < UINT32_MAX ? make_room(text, size) : NULL;
     if (!lookup) {
         mqlua_error_set(error, "%s: not enough memory", name);
         return NULL;
     }
     parser p = {.lookup = lookup, .name = name, .map = map, .error = error};
-    const char *at = text, *end = text + size;
-    if (size >= sizeof mark && memcmp(text, mark, sizeof mark) == 0)
-        at += sizeof mark;
+    const char *at = text + mqlua_mark_size(text, size), *end = text + size;
     while (at < end) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         const char *stop = newline ? newline : end;

@@ -14,18 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void mistake(void *ud, const char *text)
+static void tell(void *ud, mqlua_lint_kind kind, const char *text)
 {
     int *mistakes = ud;
+    if (kind == MQLUA_LINT_NOTE) {
+        printf("note: %s\n", text);
+        return;
+    }
     fprintf(stderr, "%s\n", text);
     ++*mistakes;
-}
-
-/* The check has told the others. */
-static void note(void *ud, mqlua_lint_kind kind, const char *text)
-{
-    if (kind == MQLUA_LINT_NOTE)
-        printf("note: %s\n", text);
 }
 
 static void note_other(void *ud, const char *text)
@@ -37,19 +34,19 @@ static int report(const mqlua_env *proto, const char *policy)
 {
     char *error = NULL;
     int mistakes = 0;
-    mqlua_bundle *bundle = mqlua_state_check(proto, policy, mistake, &mistakes, NULL, &error);
-    mqlua_state *state = bundle ? mqlua_state_new(proto, bundle, 0, NULL, MQLUA_CHECKING, &error) : NULL;
-    bool good = state && mqlua_lint(state, note, NULL);
-    if (good)
-        mqlua_others_check(state->env.vm, bundle, note_other, NULL);
-    if (!good)
+    mqlua_bundle *bundle = mqlua_state_check(proto, policy, tell, &mistakes, NULL, &error);
+    mqlua_vm *vm = bundle ? mqlua_vm_new(&proto->settings->limits) : NULL; /* nothing runs in it */
+    if (vm)
+        mqlua_others_check(vm, bundle, note_other, NULL);
+    if (!vm)
         fprintf(stderr, "%s\n", error ? error : "not enough memory");
     else if (!mistakes)
         printf("%s: fine (%.8s)\n", policy, mqlua_bundle_hash(bundle));
-    mqlua_state_free(state);
+    bool good = vm && !mistakes;
+    mqlua_vm_free(vm);
     mqlua_bundle_unref(bundle);
     free(error);
-    return good && !mistakes ? CLI_FINE : CLI_TROUBLE;
+    return good ? CLI_FINE : CLI_TROUBLE;
 }
 
 static int check(const char *policy)

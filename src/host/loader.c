@@ -125,6 +125,12 @@ static bool load_one(struct host *host, const char *path, char *error, size_t si
         return false;
     }
     int version = plugin->version();
+    if (version < 0) {
+        snprintf(error, size,
+                 "plugin %s refused to start (its mq_version returned %d): its own log lines, above, say why",
+                 path, version);
+        return false;
+    }
     if (version != host->knobs.api_version) {
         snprintf(error, size, "plugin %s is for version 0x%x of the plugin API, this is 0x%x", path,
                  (unsigned int)version, (unsigned int)host->knobs.api_version);

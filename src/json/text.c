@@ -3,6 +3,7 @@
 #include "json/text.h"
 #include "base/number.h"
 #include "json/doc.h"
+#include "base/mark.h"
 #include "json/value.h"
 #include "vm/bytes.h"
 #include "vm/vm.h"
@@ -155,6 +156,15 @@ int mqlua_text_l_decode(lua_State *L)
     size_t size, at = 0, deepest = 0;
     const char *text = mqlua_bytes_check(L, 1, &size);
     mqlua_vm_charge(L, size);
+    const char *foreign = mqlua_mark_foreign(text, size);
+    if (foreign) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "line 1, column 1: the text is %s: JSON is UTF-8", foreign);
+        return 2;
+    }
+    size_t mark = mqlua_mark_size(text, size);
+    text += mark;
+    size -= mark;
     const char *refused = measure(text, size, &at, &deepest);
     if (refused)
         return refuse(L, text, at, refused);

@@ -11,9 +11,10 @@
 
 enum { LONGEST_NAME = 200 };
 
-static void warn(void *plugin, const char *text)
+static void warn(void *plugin, mqlua_lint_kind kind, const char *text)
 {
-    mqlua_log(&((mqlua_plugin *)plugin)->symbols, MQLUA_LOG_WARN, "mailerq-lua: %s", text);
+    if (kind == MQLUA_LINT_MISTAKE)
+        mqlua_log(&((mqlua_plugin *)plugin)->symbols, MQLUA_LOG_WARN, "mailerq-lua: %s", text);
 }
 
 /* For a state that only checks a policy: metrics and dictionaries of its own, so that nothing of a policy
@@ -48,7 +49,7 @@ mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mq
 /* One file for each policy, so that trying another one on the same machine does not replace it:
  * last-known-good+etc+mailerq-lua+policy.lua.kept, which is no Lua file when it lies in the policy's folder.
  */
-static bool kept_path(const mqlua_plugin *plugin, char *path, size_t size)
+bool mqlua_keep_path(const mqlua_plugin *plugin, char *path, size_t size)
 {
     const mqlua_settings *settings = plugin->settings;
     const char *policy = settings->policy;
@@ -68,7 +69,7 @@ static bool kept_path(const mqlua_plugin *plugin, char *path, size_t size)
 bool mqlua_keep_exists(const mqlua_plugin *plugin)
 {
     char path[4096];
-    return kept_path(plugin, path, sizeof path) && access(path, F_OK) == 0;
+    return mqlua_keep_path(plugin, path, sizeof path) && access(path, F_OK) == 0;
 }
 
 mqlua_refused *mqlua_keep_refused(const mqlua_plugin *plugin)
@@ -91,32 +92,23 @@ static bool still_runs(mqlua_plugin *plugin, mqlua_bundle *bundle, char **error)
     return state != NULL;
 }
 
-mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin, bool *wait)
+mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin, bool *wait, char **error)
 {
-    char path[4096], *error = NULL;
-    mqlua_bundle *bundle = kept_path(plugin, path, sizeof path) ? mqlua_bundle_restore(path, &error) : NULL;
+    char path[4096];
+    *error = NULL;
+    mqlua_bundle *bundle =
+        mqlua_keep_path(plugin, path, sizeof path) ? mqlua_bundle_restore(path, error) : NULL;
     *wait = bundle && !plugin->in_context && geteuid() == 0 && !mqlua_bundle_owned_by(bundle, 0);
-    if (bundle && (*wait || !still_runs(plugin, bundle, &error))) {
-        mqlua_bundle_unref(bundle);
-        bundle = NULL;
-    }
-    if (bundle)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
-                  "mailerq-lua: RUNNING THE LAST-KNOWN-GOOD POLICY %.8s from %s, not "
-                  "the files in %s",
-                  mqlua_bundle_hash(bundle), path, plugin->settings->policy);
-    else if (!*wait)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
-                  "mailerq-lua: there is no last-known-good policy either: %s",
-                  error ? error : "not enough memory");
-    free(error);
-    return bundle;
+    if (!bundle || (!*wait && still_runs(plugin, bundle, error)))
+        return bundle;
+    mqlua_bundle_unref(bundle);
+    return NULL;
 }
 
 bool mqlua_keep_store(mqlua_plugin *plugin, mqlua_bundle *bundle)
 {
     char path[4096], *error = NULL;
-    if (kept_path(plugin, path, sizeof path) && mqlua_bundle_keep(bundle, path, &error))
+    if (mqlua_keep_path(plugin, path, sizeof path) && mqlua_bundle_keep(bundle, path, &error))
         return true;
     if (!plugin->keep_warned)
         mqlua_log(&plugin->symbols, MQLUA_LOG_WARN,

@@ -11,9 +11,12 @@
 mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mqlua_bundle **seen,
                                char **error);
 
-/* The last-known-good one, checked again; loud. NULL when there is none that runs, or, with *wait true, none
- * that may run as root before the host changes its user. */
-mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin, bool *wait);
+/* The last-known-good one, checked again. NULL when there is none that runs, with *error (malloc'ed; NULL for
+ * lack of memory), or, with *wait true, none that may run as root before the host changes its user. */
+mqlua_bundle *mqlua_keep_restore(mqlua_plugin *plugin, bool *wait, char **error);
+
+/* Where the last-known-good one is kept. False: the path would be longer than size. */
+bool mqlua_keep_path(const mqlua_plugin *plugin, char *path, size_t size);
 
 /* Is there one for this policy? */
 bool mqlua_keep_exists(const mqlua_plugin *plugin);

@@ -157,43 +157,83 @@ static bool find_host(mqlua_plugin *plugin)
     return true;
 }
 
-static void say_no_policy(mqlua_plugin *plugin, const char *error)
+/* ---- the policy ---- */
+
+static void say_broken(mqlua_plugin *plugin, const char *error)
 {
-    const mqlua_settings *settings = plugin->settings;
     mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
-              "mailerq-lua: the policy %s does not load:", settings->policy);
+              "mailerq-lua: the policy %s does not load:", plugin->settings->policy);
     mqlua_log_lines(&plugin->symbols, MQLUA_LOG_CRIT, error ? error : "not enough memory");
-    if (settings->start_without_policy)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
-                  "mailerq-lua: starting without policy, as the settings say");
 }
 
-/* The policy, else the last one that was good, else none. */
-static void load_policy(mqlua_plugin *plugin)
+/* What the plugin begins with; NULL where it waits, or has nothing. */
+typedef struct choice {
+    mqlua_bundle *checked;  /* the policy's files, as they should run; NULL: they do not load */
+    mqlua_bundle *restored; /* the last-known-good one, in place of them */
+    bool refused;           /* the files were rolled back before */
+    bool wait;              /* nothing may run before the host has become somebody else */
+    char *error, *none;     /* why the files do not load, and why there is no last-known-good one */
+} choice;
+
+/* The files, else the last policy that was good, else the files all the same where they only fail at times:
+ * that is better than no mail. */
+static mqlua_bundle *choose(mqlua_plugin *plugin, choice *c)
 {
-    char *error = NULL;
-    bool wait = false;
     mqlua_bundle_unref(plugin->seen);
-    mqlua_bundle *checked = mqlua_keep_check(plugin, NULL, &plugin->seen, &error);
-    bool refused = checked && mqlua_refused_has(plugin->refused, mqlua_bundle_hash(checked));
-    if (refused)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+    c->checked = mqlua_keep_check(plugin, NULL, &plugin->seen, &c->error);
+    c->refused = c->checked && mqlua_refused_has(plugin->refused, mqlua_bundle_hash(c->checked));
+    if (c->checked && !c->refused)
+        return c->checked;
+    c->restored = mqlua_keep_restore(plugin, &c->wait, &c->none);
+    return c->restored || c->wait ? c->restored : c->checked;
+}
+
+/* In this order: what is wrong, what runs, and what that means. */
+static void say_choice(mqlua_plugin *plugin, const choice *c)
+{
+    const mqlua_symbols *symbols = &plugin->symbols;
+    const char *policy = plugin->settings->policy, *none = c->none ? c->none : "not enough memory";
+    char path[4096] = "";
+    if (c->refused)
+        mqlua_log(symbols, MQLUA_LOG_CRIT,
                   "mailerq-lua: the policy %s, %.8s was rolled back before the restart, "
                   "because its handlers failed on mail; change it",
-                  plugin->settings->policy, mqlua_bundle_hash(checked));
-    else if (!checked)
-        say_no_policy(plugin, error);
-    free(error);
-    plugin->bundle = refused || !checked ? mqlua_keep_restore(plugin, &wait) : mqlua_bundle_ref(checked);
-    plugin->restored = plugin->bundle && plugin->bundle != checked;
-    if (!plugin->bundle && refused && !wait) /* a policy that fails at times is better than no mail */
-        plugin->bundle = mqlua_bundle_ref(checked);
-    mqlua_bundle_unref(checked);
-    plugin->deferred = wait;
-    plugin->refuse = !plugin->bundle && !wait && !plugin->settings->start_without_policy;
+                  policy, mqlua_bundle_hash(c->checked));
+    else if (!c->checked)
+        say_broken(plugin, c->error);
     if (plugin->bundle)
-        mqlua_log(&plugin->symbols, MQLUA_LOG_INFO, "mailerq-lua %s: policy %s, generation 1, %.8s",
-                  MQLUA_VERSION, plugin->settings->policy, mqlua_bundle_hash(plugin->bundle));
+        mqlua_log(symbols, MQLUA_LOG_INFO, "mailerq-lua %s: policy %s, generation 1, %.8s", MQLUA_VERSION,
+                  policy, mqlua_bundle_hash(plugin->bundle));
+    if (c->restored && mqlua_keep_path(plugin, path, sizeof path))
+        mqlua_log(symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: RUNNING THE LAST-KNOWN-GOOD POLICY %.8s from %s, not the files in %s",
+                  mqlua_bundle_hash(c->restored), path, policy);
+    else if (c->refused)
+        mqlua_log(symbols, MQLUA_LOG_CRIT,
+                  "mailerq-lua: there is no last-known-good policy either: %s. RUNNING THE POLICY THAT WAS "
+                  "ROLLED BACK",
+                  none);
+    else if (!c->checked)
+        mqlua_log(symbols, MQLUA_LOG_CRIT, "mailerq-lua: there is no last-known-good policy either: %s. %s",
+                  none,
+                  plugin->refuse ? "The plugin refuses to start"
+                                 : "starting without policy, as the settings say: mail passes unjudged");
+}
+
+static void load_policy(mqlua_plugin *plugin)
+{
+    choice c = {0};
+    mqlua_bundle *chosen = choose(plugin, &c);
+    plugin->bundle = chosen ? mqlua_bundle_ref(chosen) : NULL;
+    plugin->restored = c.restored != NULL;
+    plugin->deferred = c.wait;
+    plugin->refuse = !plugin->bundle && !c.wait && !plugin->settings->start_without_policy;
+    if (!c.wait) /* else it is said when something runs */
+        say_choice(plugin, &c);
+    mqlua_bundle_unref(c.checked);
+    mqlua_bundle_unref(c.restored);
+    free(c.error);
+    free(c.none);
     atomic_store(&plugin->generation, 1);
     mqlua_figures_set(plugin->figures.generation, 1);
 }
@@ -215,9 +255,9 @@ static bool must_defer(mqlua_plugin *plugin)
     mqlua_bundle *bundle = mqlua_bundle_open(plugin->settings->policy, &error);
     int compiled = bundle ? compile_only(plugin, bundle, &error) : 0; /* now it has what it requires */
     bool defer = bundle && (!mqlua_bundle_note_all(bundle) || !mqlua_bundle_owned_by(bundle, 0));
-    if (defer && compiled) {
-        say_no_policy(plugin, error);
-        plugin->refuse = !plugin->settings->start_without_policy;
+    if (defer && compiled && !plugin->settings->start_without_policy && !mqlua_keep_exists(plugin)) {
+        say_broken(plugin, error);
+        plugin->refuse = true;
     }
     mqlua_bundle_unref(bundle);
     free(error);

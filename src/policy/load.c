@@ -4,6 +4,7 @@
 #include "policy/bundle_internal.h"
 #include "policy/requires.h"
 #include "base/error.h"
+#include "base/mark.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,9 @@ static void push_chunkname(lua_State *L, const mqlua_file *file)
 
 static void load_text(lua_State *L, const mqlua_file *file)
 {
+    const char *foreign = mqlua_mark_foreign(file->text, file->size);
+    if (foreign)
+        luaL_error(L, "%s:1: the file is %s: save it as UTF-8", file->name, foreign);
     push_chunkname(L, file);
     if (luaL_loadbufferx(L, file->text, file->size, lua_tostring(L, -1), "t"))
         lua_error(L);

@@ -2,6 +2,7 @@
 #include "policy/settings.h"
 #include "base/number.h"
 #include "base/error.h"
+#include "base/mark.h"
 #include "policy/locate.h"
 #include "policy/replace.h"
 #include "policy/settings_value.h"
@@ -168,6 +169,14 @@ static mqlua_settings *parse(const char *text, size_t size, const char *file, ch
     json_t *root = NULL;
     if (!settings || !set_defaults(settings, top_keys, error))
         goto fail;
+    const char *foreign = mqlua_mark_foreign(text, size);
+    if (foreign) {
+        mqlua_error_set(error, "%s:1:1: the file is %s: save it as UTF-8", file, foreign);
+        goto fail;
+    }
+    size_t mark = mqlua_mark_size(text, size);
+    text += mark;
+    size -= mark;
     const char *nul = memchr(text, 0, size); /* jansson passes over some of them */
     if (nul) {
         mqlua_locate_offset(text, (size_t)(nul - text), &where.line, &where.column);

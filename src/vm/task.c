@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
+#include "vm/explain.h"
 #include "vm/internal.h"
 #include "vm/refs.h"
 #include <stdlib.h>
@@ -113,8 +114,7 @@ static int call_tostring(lua_State *L)
     lua_State *co = f->task->co;
     lua_pushvalue(co, -1);
     lua_xmove(co, L, 1);
-    if (luaL_callmeta(L, -1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
-        f->text = strdup(lua_tostring(L, -1));
+    f->text = strdup(mqlua_explain(L));
     return 0;
 }
 
@@ -221,7 +221,7 @@ static void end_failed(mqlua_task *task, int status, bool expired)
         mqlua_vm_spent_text(task->vm, spent);
         f.message = spent;
     }
-    if (!f.message && lua_gettop(task->co) && lua_istable(task->co, -1))
+    if (!f.message && lua_gettop(task->co) && !lua_isstring(task->co, -1))
         mqlua_vm_call(task->vm, call_tostring, &f, NULL);
     mqlua_vm_setup(task->vm, describe_failure, &f, NULL);
     const char *text = f.text ? f.text : f.message ? f.message : "not enough memory";

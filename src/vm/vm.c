@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
+#include "vm/explain.h"
 #include "vm/internal.h"
 #include "vm/stack.h"
 #include <luajit.h>
@@ -328,15 +329,13 @@ typedef struct protected_call {
 
 static int l_traceback(lua_State *L)
 {
-    const char *message = lua_tostring(L, 1);
-    if (message && strcmp(message, "not enough memory") == 0) { /* a library function, which knows no cap */
+    lua_settop(L, 1);
+    const char *message = mqlua_explain(L);
+    if (strcmp(message, "not enough memory") == 0) { /* a library function, which knows no cap */
         lua_pushfstring(L, MEMORY_TEXT, (int)(mqlua_vm_of(L)->limits.memory / 1024));
         message = lua_tostring(L, -1);
     }
-    if (message)
-        luaL_traceback(L, L, message, 1);
-    else if (mqlua_stack_check(L), !luaL_callmeta(L, 1, "__tostring"))
-        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    luaL_traceback(L, L, message, 1);
     return 1;
 }
 

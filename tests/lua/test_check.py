@@ -358,3 +358,71 @@ def test_files_that_nobody_requires(check):
     assert found.status == 0 and found.fine
     [note] = [line for line in found.notes if "broken" in line]
     assert "broken.lua does not belong to the policy" in note and "broken.lua:1:" in note
+
+
+# ---- data files ----
+
+MARK = b"\xef\xbb\xbf"
+GOOD = {"x.json": b'{"a": 1}', "x.txt": b"joe\n", "nets.txt": b"192.0.2.0/24\n", "map.txt": b"joe 1\n"}
+READS = """
+local value = assert(mq.json.decode(mq.file("x.json")))
+assert(value.a == 1 and mq.file("x.json") == '{"a": 1}')
+assert(mq.set("x.txt"):contains("joe") and mq.map("map.txt"):get("joe") == "1")
+assert(mq.cidr(mq.file("nets.txt")):contains("192.0.2.1"))
+"""
+
+
+def write(folder, files):
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("name", [*GOOD, "policy.lua", "settings.json"])
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path, name):
+    files = {**GOOD, "policy.lua": READS.encode(), "settings.json": b"{}"}
+    write(tmp_path, {**files, name: MARK + files[name]})
+    done = subprocess.run([PROGRAM, "check", "--settings", tmp_path / "settings.json", tmp_path / "policy.lua"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("name", [*GOOD, "policy.lua", "settings.json"])
+def test_another_encoding_is_named(tmp_path, name, encoding):
+    files = {**GOOD, "policy.lua": READS.encode(), "settings.json": b"{}"}
+    write(tmp_path, {**files, name: files[name].decode().strip().encode(encoding)})
+    done = subprocess.run([PROGRAM, "check", "--settings", tmp_path / "settings.json", tmp_path / "policy.lua"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert encoding[:6].upper() in done.stderr and f"{name}:" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("use", ["assert(mq.json.decode(mq.file('x.json')))", "local a = mq.json.decode(mq.file('x.json')).a",
+                                 "local t, why = mq.json.decode(mq.file('x.json')) error(why)"])
+@pytest.mark.parametrize("text, place", [(b'{"a": 1,\n "b": }', "line 2, column 7"), (b'{"a":\n\n"\0"}x', "line 3, column 2"),
+                                         (b"", "line 1"), (MARK + b"\n[", "line 2")])
+def test_json_that_is_wrong_names_its_file(tmp_path, use, text, place):
+    write(tmp_path, {"x.json": text, "y.json": text + b" ", "policy.lua": ("mq.file('y.json')\n" + use).encode()})
+    found = Checked(tmp_path)
+    said = "\n".join(found.mistakes)
+    assert found.status == 1 and said.count(f"x.json: {place}") == 1 and "policy.lua" in said and "y.json" not in said
+
+
+def test_json_that_is_wrong_is_told_where_the_policy_goes_on(tmp_path):
+    write(tmp_path, {"x.json": b'{"a": 1,\n "b": }', "policy.lua": b"local limits = mq.json.decode(mq.file('x.json')) or {}\n"})
+    found = Checked(tmp_path)
+    assert found.status == 1 and "x.json: line 2, column 7" in "\n".join(found.mistakes) and not found.fine
+
+
+def test_networks_that_are_wrong_name_their_file_and_line(tmp_path):
+    write(tmp_path, {"nets.txt": MARK + b"# ours\n192.0.2.0/24\n10.0.0.300\n",
+                     "policy.lua": b"mq.cidr(mq.file('nets.txt'))"})
+    assert "mq.cidr: nets.txt:3: '10.0.0.300' is not an IP address" in "\n".join(Checked(tmp_path).mistakes)
+
+
+def test_the_top_level_runs_once(tmp_path):
+    write(tmp_path, {"policy.lua": b'local f = assert(io.open("%s", "a")) f:write("x") f:close()\n'
+                                   % str(tmp_path / "ran").encode()})
+    found = Checked(tmp_path, {"files": {"write": [str(tmp_path)]}})
+    assert found.fine, found.mistakes
+    assert (tmp_path / "ran").read_text() == "x"

@@ -264,7 +264,38 @@ def test_policy_that_does_not_load(policy, message):
 def test_start_without_policy():
     with Host(policy="x = = 1\n", settings={"start_without_policy": True}) as host:
         assert host.send() == {}
-        assert "starting without policy, as the settings say" in host.stderr
+        assert host.stderr.count("starting without policy, as the settings say") == 1
+
+
+def start_lines(host):
+    """What the log says at the start, in order."""
+    kinds = ["does not load:", "was rolled back before", ": policy ", "RUNNING THE LAST-KNOWN-GOOD POLICY",
+             "no last-known-good policy either", "starting without policy"]
+    return [kind for line in host.stderr.splitlines() for kind in kinds if kind in line]
+
+
+def test_a_start_says_once_and_last_what_runs(tmp_path):
+    environment = {"MAILERQ_LUA_STATE_DIR": str(tmp_path)}
+    file = tmp_path / "policy.lua"
+    file.write_text("x = = 1\n")
+    settings = {"start_without_policy": True}
+    with Host(policy=str(file), settings=settings, environment=environment) as host:
+        host.send()
+        assert start_lines(host) == ["does not load:", "no last-known-good policy either", "starting without policy"]
+    file.write_text("local x = 1\n")
+    with Host(policy=str(file), settings=settings, environment=environment) as host:
+        host.send()
+        assert start_lines(host) == [": policy "]
+    file.write_text("x = = 1\n")
+    with Host(policy=str(file), settings=settings, environment=environment) as host:
+        host.send()
+        assert start_lines(host) == ["does not load:", ": policy ", "RUNNING THE LAST-KNOWN-GOOD POLICY"]
+
+
+def test_a_refused_start_is_told_as_one():
+    status, said = start("x = = 1\n")
+    assert status > 0 and "The plugin refuses to start" in said
+    assert "refused to start" in said.splitlines()[-1] and "0x80000000" not in said
 
 
 def test_context_initialize_that_fails_is_answered_with_421():
@@ -292,3 +323,15 @@ def test_error_objects_say_what_they_are(pause):
         assert host.send() == {}
         host.wait_stderr("of smtp_in_mailfrom failed: the object itself")
         host.wait_stderr("of smtp_in_rcptto failed: .error object is a table value")
+
+
+@pytest.mark.parametrize("object, said", [
+    ("setmetatable({}, {__tostring = function() return 'its text' end})", "its text"),
+    ("setmetatable({}, {__tostring = function() return 42 end})", "(error object is a table value)"),
+    ("setmetatable({}, {__tostring = function() error('inner') end})", "(error object is a table value)"),
+    ("setmetatable({}, {__tostring = function() while true do end end})", "(error object is a table value)"),
+    ("{}", "(error object is a table value)"),
+    ("true", "(error object is a boolean value)")])
+def test_error_objects_at_the_top_level_say_what_they_are_and_where(object, said):
+    status, stderr = start(f"\n\nlocal function fails() error({object}) end\nfails()\nlocal x = 1\n")
+    assert status > 0 and said in stderr and "policy.lua:3: in function 'fails'" in stderr and "memory" not in stderr

@@ -13,7 +13,7 @@
 
 static void round_trip(void **state)
 {
-    unsigned char data[60], back[60];
+    unsigned char data[60] = {0}, back[60];
     for (size_t size = 0; size < sizeof data; size++) {
         for (size_t i = 0; i < size; i++)
             data[i] = (unsigned char)(i * 37 + size);
