@@ -5,6 +5,8 @@
 #include "api/cidr.h"
 #include "api/clock.h"
 #include "api/connection.h"
+#include "api/digests.h"
+#include "api/encodings.h"
 #include "api/generation.h"
 #include "api/limits.h"
 #include "api/logging.h"
@@ -13,6 +15,7 @@
 #include "api/metrics.h"
 #include "api/on.h"
 #include "api/password.h"
+#include "api/random.h"
 #include "api/shared.h"
 #include "api/tasks.h"
 #include "api/timers.h"
@@ -42,9 +45,10 @@ static void run_core(lua_State *L, int mq, int private)
 int mqlua_api_open(lua_State *L)
 {
     static void (*const parts[])(lua_State *) = {
-        mqlua_json_open,  mqlua_on_open,         mqlua_verdict_open, mqlua_tasks_open,    mqlua_timers_open,
-        mqlua_cidr_open,  mqlua_data_open,       mqlua_logging_open, mqlua_password_open, mqlua_metrics_open,
-        mqlua_clock_open, mqlua_generation_open, mqlua_shared_open,
+        mqlua_json_open,     mqlua_on_open,      mqlua_verdict_open,   mqlua_tasks_open,
+        mqlua_timers_open,   mqlua_cidr_open,    mqlua_data_open,      mqlua_logging_open,
+        mqlua_password_open, mqlua_metrics_open, mqlua_clock_open,     mqlua_generation_open,
+        mqlua_shared_open,   mqlua_digests_open, mqlua_encodings_open, mqlua_random_open,
     };
     mqlua_env *env = mqlua_env_of(L);
     lua_newtable(L);

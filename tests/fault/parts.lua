@@ -2,6 +2,13 @@ local parts = {}
 
 function parts.note(text)
   mq.log.info("%s: %s", text, mq.json.encode({ text = text, list = mq.array({ 1, 2 }) }))
+  local digest = mq.hash.sha256(text)
+    .. mq.hmac.md5(text, text, { raw = true })
+    .. mq.random.token()
+    .. mq.uuid()
+  for _, name in ipairs({ "base64", "base64url", "hex", "quoted_printable", "url" }) do
+    mq[name].decode(mq[name].encode(digest:rep(20)))
+  end
 end
 
 function parts.edit(message)
