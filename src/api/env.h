@@ -6,8 +6,8 @@
  * (mqlua_vm_owner). Everything in it is borrowed and outlives the vm.
  */
 
-#include "api/logging.h"
 #include "base/list.h"
+#include "base/log_limit.h"
 #include "mq/log.h"
 #include "mq/loop.h"
 #include "policy/bundle.h"

@@ -2,6 +2,7 @@
 
 #include "api/move.h"
 #include "api/generation.h"
+#include "api/on.h"
 #include "api/report.h"
 #include "json/value.h"
 #include "vm/copy.h"
@@ -81,15 +82,15 @@ static int store_carried(lua_State *L)
     return 0;
 }
 
-static int ask(mqlua_state *from)
+static int ask(mqlua_env *from)
 {
-    const mqlua_handlers *handlers = &from->env.registry->events[MQLUA_RELOAD];
+    const mqlua_handlers *handlers = &from->registry->events[MQLUA_RELOAD];
     reload_call call = {.result = LUA_NOREF};
     for (int i = 0; i < handlers->count && call.result == LUA_NOREF; i++) {
         char *error = NULL;
         call.function = handlers->list[i].function;
-        if (mqlua_vm_call(from->env.vm, call_handler, &call, &error))
-            mqlua_report(&from->env, "a handler of reload failed", error ? error : "not enough memory");
+        if (mqlua_vm_call(from->vm, call_handler, &call, &error))
+            mqlua_report(from, "a handler of reload failed", error ? error : "not enough memory");
         free(error);
     }
     return call.result;
@@ -119,16 +120,16 @@ static mqlua_parcel *parcel_new(const mqlua_settings *settings)
     return NULL;
 }
 
-mqlua_parcel *mqlua_parcel_pack(mqlua_state *state)
+mqlua_parcel *mqlua_parcel_pack(mqlua_env *from)
 {
-    int result = ask(state);
+    int result = ask(from);
     if (result == LUA_NOREF)
         return NULL;
-    mqlua_parcel *parcel = parcel_new(state->env.settings);
+    mqlua_parcel *parcel = parcel_new(from->settings);
     if (parcel)
-        parcel->reference = move_reference(state->env.vm, result, parcel->vm, &state->env,
-                                           "what the reload handler returned");
-    mqlua_refs_drop(state->env.vm, result);
+        parcel->reference =
+            move_reference(from->vm, result, parcel->vm, from, "what the reload handler returned");
+    mqlua_refs_drop(from->vm, result);
     return parcel;
 }
 

@@ -8,14 +8,6 @@
 #include "api/on.h"
 #include "api/verdict.h"
 
-typedef enum mqlua_lint_kind {
-    MQLUA_LINT_WRONG,   /* a handler of an event that only observes returns a verdict, or a constant can never
-                         * be right: the policy must not run */
-    MQLUA_LINT_MISTAKE, /* a verdict without return, or one that the event does not take, or an address used
-                         * as a text: what is meant will not happen */
-    MQLUA_LINT_NOTE,    /* may be meant so */
-} mqlua_lint_kind;
-
 typedef struct mqlua_state {
     mqlua_env env;
     mqlua_made made;
@@ -45,12 +37,3 @@ void mqlua_state_stop(mqlua_state *state);
 /* Calls every handler of initialize, cleanup, context_initialize or context_cleanup; worker is the number for
  * context_*, 0 for none. False with *error at the first that fails. Not from inside Lua. */
 bool mqlua_state_call(mqlua_state *state, mqlua_event event, int worker, char **error);
-
-/* Reads and checks the policy at entry as a start or a reload would: snapshot, compile, run in a scratch
- * state. The sealed bundle (one reference), or NULL with *error; a handler that returns a verdict which its
- * event does not take is an error, too (api/lint.h). note (may be NULL) is told of everything else that
- * mqlua_lint finds. *seen (seen may be NULL) is one more reference to what was read, also when that does not
- * load; NULL when nothing could be read. Any thread. */
-mqlua_bundle *mqlua_state_check(const mqlua_env *proto, const char *entry,
-                                void (*note)(void *ud, mqlua_lint_kind kind, const char *text), void *ud,
-                                mqlua_bundle **seen, char **error);

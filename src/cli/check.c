@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 
-#include "api/lint.h"
+#include "api/check.h"
 #include "base/dicts.h"
 #include "base/metrics.h"
 #include "base/threads.h"
@@ -34,7 +34,7 @@ static int report(const mqlua_env *proto, const char *policy)
 {
     char *error = NULL;
     int mistakes = 0;
-    mqlua_bundle *bundle = mqlua_state_check(proto, policy, tell, &mistakes, NULL, &error);
+    mqlua_bundle *bundle = mqlua_check_policy(proto, policy, tell, &mistakes, NULL, &error);
     mqlua_vm *vm = bundle ? mqlua_vm_new(&proto->settings->limits) : NULL; /* nothing runs in it */
     if (vm)
         mqlua_others_check(vm, bundle, note_other, NULL);

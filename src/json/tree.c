@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "json/tree.h"
-#include "json/tree_library.h"
+#include "json/tree_internal.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

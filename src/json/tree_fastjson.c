@@ -2,7 +2,7 @@
 
 /* libfastjson. Members of an object are a list: get and set look at one after the other. */
 
-#include "json/tree_library.h"
+#include "json/tree_internal.h"
 
 #define FJSON_NATIVE_API_ONLY
 #include <libfastjson/json_object.h>

@@ -3,7 +3,7 @@
 /* json-c, from 0.12 on: return types of some functions changed over its versions (void to int, int to
  * size_t), so no result is trusted that an older version does not give, and success is seen from the tree. */
 
-#include "json/tree_library.h"
+#include "json/tree_internal.h"
 
 #include <json-c/json_object.h>
 #include <json-c/json_object_iterator.h>

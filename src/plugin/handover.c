@@ -42,7 +42,7 @@ static void answer(mqlua_post *post)
     question *one = (question *)post;
     questions *q = one->all;
     mqlua_state *state = one->worker->state;
-    one->answer = state ? mqlua_parcel_pack(state) : NULL;
+    one->answer = state ? mqlua_parcel_pack(&state->env) : NULL;
     pthread_mutex_lock(&q->lock);
     one->answered = true;
     bool last = --q->open == 0;

@@ -2,7 +2,7 @@
 
 #include "plugin/keep.h"
 #include "api/metrics.h"
-#include "api/state.h"
+#include "api/check.h"
 #include "base/dicts.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mq
     mqlua_bundle *bundle = NULL;
     if (begin_scratch(plugin, &proto)) {
         proto.stop = stop;
-        bundle = mqlua_state_check(&proto, plugin->settings->policy, warn, plugin, seen, error);
+        bundle = mqlua_check_policy(&proto, plugin->settings->policy, warn, plugin, seen, error);
     }
     end_scratch(&proto);
     return bundle;

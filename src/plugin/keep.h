@@ -7,7 +7,7 @@
 #include "policy/refused.h"
 
 /* The policy as it is now, checked. NULL with *error (malloc'ed). stop (may be NULL) cuts it short; seen as
- * in mqlua_state_check. */
+ * in mqlua_check_policy. */
 mqlua_bundle *mqlua_keep_check(mqlua_plugin *plugin, const atomic_bool *stop, mqlua_bundle **seen,
                                char **error);
 

@@ -5,7 +5,7 @@
 #include "base/mark.h"
 #include "policy/locate.h"
 #include "policy/replace.h"
-#include "policy/settings_value.h"
+#include "policy/settings_internal.h"
 #include "vm/object.h"
 
 #include <errno.h>

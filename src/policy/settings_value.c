@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "policy/settings_value.h"
+#include "policy/settings_internal.h"
 #include "base/ascii.h"
 #include "base/cidr.h"
 #include "base/error.h"

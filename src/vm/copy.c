@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vm/copy.h"
 #include "base/number.h"
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/refs.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 
 /* The coroutines that tasks run in, and what a policy has in place of coroutine.*, pcall, xpcall and load. */
 
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/refs.h"
 #include "vm/stack.h"
 

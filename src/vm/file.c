@@ -8,7 +8,7 @@
 #include "base/ascii.h"
 #include "base/error.h"
 #include "base/number.h"
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/text.h"
 #include <errno.h>
 #include <fcntl.h>

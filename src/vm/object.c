@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/refs.h"
 #include <string.h>
 

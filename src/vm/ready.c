@@ -2,7 +2,7 @@
 
 /* Tasks whose turn it is: woken ones, with what they waited for, and new ones. */
 
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include <stdlib.h>
 
 typedef struct delivery {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "vm/refs.h"
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/stack.h"
-#include "vm/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,14 +73,4 @@ void mqlua_refs_drop(mqlua_vm *vm, int reference)
     lua_pushboolean(vm->L, false); /* not nil: the place must stay where it is when the registry grows */
     lua_rawseti(vm->L, LUA_REGISTRYINDEX, reference);
     places->list[places->count++] = reference;
-}
-
-void mqlua_refs_open(lua_State *L)
-{
-    mqlua_text text;
-    mqlua_stack_check(L);
-    mqlua_text_init(&text, L);
-    memset(mqlua_text_room(&text, sizeof text.first + 1), 0, sizeof text.first + 1);
-    mqlua_text_push(&text);
-    lua_pop(L, 2);
 }

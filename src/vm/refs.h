@@ -15,7 +15,3 @@ int mqlua_refs_add(lua_State *L);
 
 /* Gives a reference back; below 0 is none. Needs no memory, never raises. */
 void mqlua_refs_drop(mqlua_vm *vm, int reference);
-
-/* What our own code would enter into the registry later than when the state is made is entered now. Raises.
- */
-void mqlua_refs_open(lua_State *L);

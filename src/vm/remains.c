@@ -4,7 +4,7 @@
  * that leaves can end any number of tasks, so this is worked off in pieces. */
 
 #include "base/time.h"
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/refs.h"
 #include <stdlib.h>
 #include <string.h>

@@ -7,10 +7,10 @@
 #include "vm/date.h"
 #include "vm/files.h"
 #include "vm/heavy.h"
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/pairs.h"
 #include "vm/pattern.h"
-#include "vm/refs.h"
+#include "vm/text.h"
 #include <luajit.h>
 #include <string.h>
 
@@ -304,6 +304,6 @@ void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits)
     mqlua_heavy_open(L);
     mqlua_date_open(L);
     mqlua_pairs_open(L);
-    mqlua_refs_open(L);
+    mqlua_text_open(L);
     lua_settop(L, 1);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "vm/explain.h"
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/refs.h"
 #include <stdlib.h>
 #include <string.h>

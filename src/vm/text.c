@@ -48,6 +48,20 @@ void mqlua_text_init(mqlua_text *text, lua_State *L)
     text->slot = lua_gettop(L);
 }
 
+static void push_metatable(lua_State *L)
+{
+    if (!luaL_newmetatable(L, metatable_name))
+        return;
+    lua_pushcfunction(L, l_gc);
+    lua_setfield(L, -2, "__gc");
+}
+
+void mqlua_text_open(lua_State *L)
+{
+    push_metatable(L);
+    lua_pop(L, 1);
+}
+
 /* The block of the text, made now if there is none. */
 static block *own_block(mqlua_text *text)
 {
@@ -58,10 +72,7 @@ static block *own_block(mqlua_text *text)
     luaL_checkstack(L, 4, NULL);
     b = lua_newuserdata(L, sizeof(*b));
     memset(b, 0, sizeof(*b));
-    if (luaL_newmetatable(L, metatable_name)) {
-        lua_pushcfunction(L, l_gc);
-        lua_setfield(L, -2, "__gc");
-    }
+    push_metatable(L);
     lua_setmetatable(L, -2);
     lua_replace(L, text->slot);
     return b;

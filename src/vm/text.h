@@ -19,6 +19,10 @@ typedef struct mqlua_text {
     char first[512];
 } mqlua_text;
 
+/* Enters the guard's metatable into the registry of a new state: the registry must not grow where memory may
+ * run out (vm/refs.h). Raises on lack of memory. */
+void mqlua_text_open(lua_State *L);
+
 /* Starts an empty text and pushes one placeholder, which must stay where it is. Raises on lack of stack. */
 void mqlua_text_init(mqlua_text *text, lua_State *L);
 

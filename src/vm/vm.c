@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "vm/explain.h"
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include "vm/stack.h"
 #include <luajit.h>
 #include <stdint.h>

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "vm/blocks.h"
-#include "vm/internal.h"
+#include "vm/vm_internal.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,6 +7,7 @@
 #include "api/cidr.h"
 #include "api/clock.h"
 #include "api/logging.h"
+#include "base/log_limit.h"
 #include "api/data.h"
 #include "base/lookup.h"
 

@@ -151,22 +151,29 @@ static void says(fixture *f, const char *expected)
     "defer(function() say('a') end) defer(function() say('b') error('x') end) defer(function() say('c') "    \
     "end) "
 
+/* What took longer than a piece, on a busy machine, is worked off by a lane. */
+static void ends_saying(fixture *f, const char *expected)
+{
+    run_all(f);
+    says(f, expected);
+}
+
 static void defers_run_in_reverse_order(void **state)
 {
     fixture f;
     set_up(&f);
     assert_null(start(&f, THREE "say('0')"));
-    says(&f, "0cba");
+    ends_saying(&f, "0cba");
     assert_non_null(strstr(f.defer_error, "x"));
     assert_null(start(&f, THREE "error('y')"));
-    says(&f, "cba");
+    ends_saying(&f, "cba");
     mqlua_task_cancel(start(&f, THREE "park()"));
-    says(&f, "cba");
+    ends_saying(&f, "cba");
     mqlua_task_fail(start(&f, THREE "park()"), "late");
-    says(&f, "cba");
+    ends_saying(&f, "cba");
     start(&f, THREE "park()");
     mqlua_vm_stop(f.vm);
-    says(&f, "cba");
+    ends_saying(&f, "cba");
     assert_int_equal(f.ends, 5);
     mqlua_vm_free(f.vm);
 }
