@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "api/lint.h"
-#include "base/email.h"
-#include "vm/calls.h"
+#include "api/lint_internal.h"
+#include "vm/flow.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,19 +9,7 @@
 /* How far functions are followed that call others. */
 enum { DEPTH = 50 };
 
-typedef struct lint {
-    mqlua_state *state;
-    mqlua_calls *calls;
-    void (*found)(void *ud, mqlua_lint_kind kind, const char *text);
-    void *ud;
-    mqlua_event event;            /* of the handler that is looked at */
-    const mqlua_handler *handler; /* likewise */
-    lua_Debug function;           /* where the function that is read was written */
-    bool rejects;                 /* it, or what it calls, makes a reject or tempfail */
-    bool memory;                  /* was enough */
-} lint;
-
-__attribute__((format(printf, 3, 4))) static void say(lint *l, mqlua_lint_kind kind, const char *format, ...)
+void mqlua_lint_say(lint *l, mqlua_lint_kind kind, const char *format, ...)
 {
     char text[700];
     va_list args;
@@ -32,8 +19,7 @@ __attribute__((format(printf, 3, 4))) static void say(lint *l, mqlua_lint_kind k
     l->found(l->ud, kind, text);
 }
 
-/* MQLUA_VERDICTS for a function of mq that makes none. */
-static mqlua_verdict_kind kind_of(const char *name)
+mqlua_verdict_kind mqlua_lint_kind_of(const char *name)
 {
     int kind = 0;
     while (kind < MQLUA_VERDICTS && strcmp(mqlua_verdict_name(kind) + strlen("mq."), name) != 0)
@@ -56,17 +42,19 @@ static const char *file_of(const mqlua_call *call)
 
 static void see_forgotten(void *ud, const mqlua_call *call)
 {
-    mqlua_verdict_kind kind = call->name ? kind_of(call->name) : MQLUA_VERDICTS;
+    mqlua_verdict_kind kind = call->name ? mqlua_lint_kind_of(call->name) : MQLUA_VERDICTS;
     if (kind < MQLUA_VERDICTS && call->use == MQLUA_CALL_DROPPED)
-        say(ud, MQLUA_LINT_MISTAKE, "%s:%d: %s without 'return' does nothing: write 'return %s(...)'",
-            file_of(call), call->line, mqlua_verdict_name(kind), mqlua_verdict_name(kind));
+        mqlua_lint_say(ud, MQLUA_LINT_MISTAKE,
+                       "%s:%d: %s without 'return' does nothing: write 'return %s(...)'", file_of(call),
+                       call->line, mqlua_verdict_name(kind), mqlua_verdict_name(kind));
 }
 
-static void find_forgotten(lint *l)
+static void read_files(lint *l)
 {
     for (mqlua_file *file = mqlua_bundle_files(l->state->env.bundle); file; file = file->next)
         if (file->kind == MQLUA_FILE_LUA && file->parsed && l->calls &&
-            !mqlua_calls_read(l->calls, file->parsed, file->parsed_size, see_forgotten, l))
+            (!mqlua_calls_read(l->calls, file->parsed, file->parsed_size, see_forgotten, l) ||
+             !mqlua_flow_learn(l->calls, file->parsed, file->parsed_size)))
             l->memory = false;
 }
 
@@ -89,8 +77,7 @@ static bool takes(const lint *l, mqlua_event event, mqlua_verdict_kind kind)
     return !mqlua_verdict_misplaced(kind, event, l->state->env.settings, buffer, sizeof buffer);
 }
 
-/* Is the function with this reference written where the one is that is read? */
-static bool is_same(const lint *l, int reference)
+bool mqlua_lint_is_same(const lint *l, int reference)
 {
     lua_State *L = mqlua_vm_state(l->state->env.vm);
     lua_Debug other = {0};
@@ -112,10 +99,10 @@ static bool is_right_elsewhere(const lint *l, mqlua_verdict_kind kind)
         if (!takes(l, event, kind))
             continue;
         for (int i = 0; i < registry->events[event].count; i++)
-            if (is_same(l, registry->events[event].list[i].function) ||
-                is_same(l, registry->events[event].list[i].on_error))
+            if (mqlua_lint_is_same(l, registry->events[event].list[i].function) ||
+                mqlua_lint_is_same(l, registry->events[event].list[i].on_error))
                 return true;
-        if (is_same(l, registry->on_error[event]))
+        if (mqlua_lint_is_same(l, registry->on_error[event]))
             return true;
     }
     return false;
@@ -133,88 +120,13 @@ static void see_misplaced(void *ud, const mqlua_call *call)
     char buffer[400];
     if (call->inner || call->use != MQLUA_CALL_RETURNED)
         return;
-    mqlua_verdict_kind kind =
-        call->name ? kind_of(call->name) : kind_in_upvalue(mqlua_vm_state(l->state->env.vm), call->upvalue);
+    mqlua_verdict_kind kind = call->name ? mqlua_lint_kind_of(call->name)
+                                         : kind_in_upvalue(mqlua_vm_state(l->state->env.vm), call->upvalue);
     if (kind < MQLUA_VERDICTS &&
         mqlua_verdict_misplaced(kind, l->event, l->state->env.settings, buffer, sizeof buffer) &&
         !is_right_elsewhere(l, kind))
-        say(l, observes(l->event) ? MQLUA_LINT_WRONG : MQLUA_LINT_MISTAKE, "%s:%d: %s", file_of(call),
-            call->line, buffer);
-}
-
-/* ---- values that are wrong wherever they are ---- */
-
-/* Is the value no address? null: the null sender may be. */
-static void judge_address(lint *l, const mqlua_call *call, const char *what, bool null)
-{
-    const mqlua_constant *k = &call->arguments[0];
-    if (k->type == MQLUA_CONSTANT_NUMBER)
-        say(l, MQLUA_LINT_WRONG, "%s:%d: %s must be an address, got a number", file_of(call), call->line,
-            what);
-    if (k->type != MQLUA_CONSTANT_TEXT || (null && (k->size == 0 || strcmp(k->text, "<>") == 0)))
-        return;
-    const char *wrong = mqlua_email_wrong(k->text, k->size);
-    if (wrong)
-        say(l, MQLUA_LINT_WRONG, "%s:%d: %s must be an address such as \"user@example.com\": \"%.80s\" %s",
-            file_of(call), call->line, what, k->text, wrong);
-}
-
-static void judge_reply(lint *l, const mqlua_call *call, mqlua_verdict_kind kind)
-{
-    const mqlua_constant *code = &call->arguments[0], *status = &call->arguments[1];
-    char buffer[200];
-    if (code->type == MQLUA_CONSTANT_NUMBER &&
-        mqlua_verdict_wrong_code(kind, code->number, buffer, sizeof buffer))
-        say(l, MQLUA_LINT_WRONG, "%s:%d: the code of %s %s", file_of(call), call->line,
-            mqlua_verdict_name(kind), buffer);
-    else if (status->type == MQLUA_CONSTANT_TEXT &&
-             mqlua_verdict_wrong_status(kind, status->text, buffer, sizeof buffer))
-        say(l, MQLUA_LINT_WRONG, "%s:%d: the status of %s %s", file_of(call), call->line,
-            mqlua_verdict_name(kind), buffer);
-}
-
-/* Is path, of the handler that is looked at, one whose value is an address? */
-static bool is_address(const lint *l, const char *path)
-{
-    if (l->event == MQLUA_IN_MAILFROM || l->event == MQLUA_IN_RCPTTO)
-        return strcmp(path, "2") == 0 || strcmp(path, "1.transaction.envelope") == 0;
-    if (l->event == MQLUA_IN_MESSAGE && strcmp(path, "1.transaction.envelope") == 0)
-        return true;
-    return (l->event == MQLUA_IN_MESSAGE || l->event == MQLUA_OUT_DATA || l->event == MQLUA_OUT_SENT) &&
-           (strcmp(path, "2.recipient") == 0 || strcmp(path, "2.envelope") == 0);
-}
-
-static void judge_path(lint *l, const mqlua_call *call)
-{
-    static const char *const places[] = {"recipient", "envelope", "json.recipient", "json.envelope"};
-    bool sets = call->what == MQLUA_CALL_SET && l->event == MQLUA_IN_MESSAGE;
-    for (size_t i = 0; sets && i < sizeof places / sizeof *places; i++)
-        if (strncmp(call->path, "2.", 2) == 0 && strcmp(call->path + 2, places[i]) == 0)
-            judge_address(l, call, places[i], i % 2 == 1);
-    if (call->what == MQLUA_CALL_COMPARED && is_address(l, call->path))
-        say(l, MQLUA_LINT_MISTAKE,
-            "%s:%d: an address is never equal to a text: compare its email or its domain "
-            "(address.email == \"joe@example.org\")",
-            file_of(call), call->line);
-    if (call->what == MQLUA_CALL_KEY && is_address(l, call->path))
-        say(l, MQLUA_LINT_MISTAKE,
-            "%s:%d: an address as a key of a table finds nothing: write tostring(address) or address.email",
-            file_of(call), call->line);
-}
-
-/* What is in a function inside of the handler may be in pcall. */
-static void see_values(void *ud, const mqlua_call *call)
-{
-    lint *l = ud;
-    mqlua_verdict_kind kind = call->name ? kind_of(call->name) : MQLUA_VERDICTS;
-    if (call->inner)
-        return;
-    if (call->path)
-        judge_path(l, call);
-    else if (kind == MQLUA_VERDICT_QUARANTINE)
-        judge_address(l, call, "the recipient of mq.quarantine", false);
-    else if (kind < MQLUA_VERDICTS)
-        judge_reply(l, call, kind);
+        mqlua_lint_say(l, observes(l->event) ? MQLUA_LINT_WRONG : MQLUA_LINT_MISTAKE, "%s:%d: %s",
+                       file_of(call), call->line, buffer);
 }
 
 /* What decides when the handler fails: a registry reference, or LUA_NOREF. */
@@ -239,7 +151,7 @@ static void read_top(lint *l, lua_State *L, void (*see)(void *ud, const mqlua_ca
 
 static void see_refusal(void *ud, const mqlua_call *call)
 {
-    if (call->name && call->use != MQLUA_CALL_DROPPED && refuses(kind_of(call->name)))
+    if (call->name && call->use != MQLUA_CALL_DROPPED && refuses(mqlua_lint_kind_of(call->name)))
         ((lint *)ud)->rejects = true;
 }
 
@@ -285,11 +197,11 @@ static void note_rejects(lint *l, lua_State *L)
     follow(l, L, seen, 0);
     lua_pop(L, 1);
     if (l->rejects)
-        say(l, MQLUA_LINT_NOTE,
-            "handler '%s' rejects at RCPT TO, which ends the session: the sender tries the other "
-            "recipients again later. Find out whether your MailerQ needs that, and set "
-            "host.reply_after_send (docs/MAILERQ.md)",
-            l->handler->name);
+        mqlua_lint_say(l, MQLUA_LINT_NOTE,
+                       "handler '%s' rejects at RCPT TO, which ends the session: the sender tries the other "
+                       "recipients again later. Find out whether your MailerQ needs that, and set "
+                       "host.reply_after_send (docs/MAILERQ.md)",
+                       l->handler->name);
 }
 
 /* ---- all of it ---- */
@@ -299,7 +211,7 @@ static void look_at_handler(lint *l, lua_State *L)
     bool decides = l->event >= MQLUA_IN_CONNECT && l->event != MQLUA_IN_CLOSE && l->event != MQLUA_OUT_SENT;
     lua_rawgeti(L, LUA_REGISTRYINDEX, l->handler->function);
     read_top(l, L, see_misplaced);
-    read_top(l, L, see_values);
+    mqlua_lint_values(l, L);
     lua_pop(L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, on_error(l));
     if (lua_isfunction(L, -1))
@@ -307,16 +219,16 @@ static void look_at_handler(lint *l, lua_State *L)
     lua_pop(L, 1);
     note_rejects(l, L);
     if (decides && l->event != MQLUA_IN_AUTHENTICATE && on_error(l) == LUA_NOREF)
-        say(l, MQLUA_LINT_NOTE,
-            "handler '%s' of %s fails open: after an error the next one goes on (see on_error)",
-            l->handler->name, mqlua_event_names[l->event]);
+        mqlua_lint_say(l, MQLUA_LINT_NOTE,
+                       "handler '%s' of %s fails open: after an error the next one goes on (see on_error)",
+                       l->handler->name, mqlua_event_names[l->event]);
 }
 
 static int look(lua_State *L)
 {
     lint *l = lua_touserdata(L, 1);
     const mqlua_registry *registry = l->state->env.registry;
-    find_forgotten(l);
+    read_files(l);
     for (int event = 0; event < MQLUA_EVENTS; event++) {
         l->event = event;
         for (int i = 0; i < registry->events[event].count; i++) {
@@ -331,9 +243,11 @@ bool mqlua_lint(mqlua_state *state, void (*found)(void *ud, mqlua_lint_kind kind
 {
     lint l = {.state = state, .calls = mqlua_calls_new("mq"), .found = found, .ud = ud, .memory = true};
     if (!l.calls)
-        say(&l, MQLUA_LINT_NOTE,
+        mqlua_lint_say(
+            &l, MQLUA_LINT_NOTE,
             "what the handlers return was not looked at: the bytecode of this LuaJIT is not known");
     int status = mqlua_vm_setup(state->env.vm, look, &l, NULL);
     mqlua_calls_free(l.calls);
+    mqlua_lint_values_free(&l);
     return status == 0 && l.memory;
 }

@@ -19,30 +19,9 @@ typedef enum mqlua_call_use {
     MQLUA_CALL_USED,     /* anything else */
 } mqlua_call_use;
 
-enum { MQLUA_CALL_ARGUMENTS = 2 };
-
-/* A constant that is written where it is used. */
-typedef struct mqlua_constant {
-    enum { MQLUA_CONSTANT_UNKNOWN, MQLUA_CONSTANT_TEXT, MQLUA_CONSTANT_NUMBER } type;
-    const char *text; /* NUL-terminated */
-    size_t size;
-    int number;
-} mqlua_constant;
-
-/* What is done with a field of a parameter, or with a parameter, that the function does not assign. */
-typedef enum mqlua_call_what {
-    MQLUA_CALL_CALL,     /* nothing: it is a call, or an upvalue that is returned */
-    MQLUA_CALL_SET,      /* arguments[0] is assigned to it */
-    MQLUA_CALL_COMPARED, /* it is compared with the text in arguments[0], for == or ~= */
-    MQLUA_CALL_KEY,      /* it is a key of a table */
-} mqlua_call_what;
-
 typedef struct mqlua_call {
     const char *name; /* of the field; NULL: no call, an upvalue is returned (not by inner functions) */
     int upvalue;      /* its number, from 1, as for lua_getupvalue; 0 for a call */
-    mqlua_call_what what;
-    const char *path; /* "2.json.recipient" is a field of a field of parameter 2; NULL for a call */
-    mqlua_constant arguments[MQLUA_CALL_ARGUMENTS]; /* of a call: those that are constants */
     mqlua_call_use use;
     bool inner;         /* in a function that is written inside the one that is read */
     const char *source; /* "@policy.lua" */

@@ -262,6 +262,111 @@ def test_addresses_as_keys(check, event, body):
     assert mistake.startswith("policy.lua:3: an address as a key of a table finds nothing")
 
 
+def found_at(check, policy, event):
+    """The mistakes of a policy whose handler is h, as (line, text)."""
+    mistakes = check(policy + f'\nmq.on("{event}", h, {{on_error = mq.done()}})\n').mistakes
+    return [(int(m.split(":")[1]), m.split(": ", 1)[1]) for m in mistakes]
+
+
+RECIPIENT = "the recipient of mq.quarantine must be an address"
+
+
+@pytest.mark.parametrize("policy, line", [
+    ("local bad = 'user@'\nlocal function h() return mq.quarantine(bad) end", 2),
+    ("local bad = 12345\nlocal function h() return mq.quarantine(bad) end", 2),
+    ("local function h()\nlocal bad = 'user@'\nlocal other = bad\nreturn mq.quarantine(other)\nend", 4),
+    ("local function h(c, m)\nlocal to = m.is_local and 'user' or 'user'\nif c then return mq.quarantine('x@') end\nend", 3),
+    ("local function divert() return mq.quarantine('user@') end\nlocal function h() return divert() end", 1),
+    ("local function divert(to) return mq.quarantine(to, 'why') end\nlocal function h() return divert('user@') end", 1),
+    ("local function divert(to)\nlocal x = to\nreturn mq.quarantine(x)\nend\nlocal bad = '@b'\n"
+     "local function h() return (divert(bad)) end", 3),
+    ("function divert(m) m.recipient = 'a@b@c' end\nlocal function h(_, m) divert(m) end", 1),
+    ("local M = {}\nfunction M.divert(m, to)\nm.recipient = to\nend\nlocal function h(_, m) M.divert(m, 'a b@c.example') end", 3),
+    ("local quarantine = mq.quarantine\nlocal function h() return quarantine('user@') end", 2),
+    ("local function h() local q = mq.quarantine\nreturn q('user@') end", 2),
+    ("local function h(_, m)\nlocal json = m.json\njson.recipient = 'x'\nend", 3),
+    ("local function h(_, m)\nlocal bad = 'x'\nfor i = 1, 2 do\nm.recipient = bad\nend\nend", 4),
+    ("local function h(_, m)\nlocal bad\nif m.is_local then\nbad = 'x'\nelse\nbad = 'x'\nend\nm.recipient = bad\nend", 8)])
+def test_constants_that_come_from_elsewhere(check, policy, line):
+    [(where, said)] = found_at(check, policy, "smtp_in_message")
+    assert where == line and "must be an address" in said
+
+
+@pytest.mark.parametrize("policy, line", [
+    ("local code = 450\nlocal function h() return mq.reject(code, 'No') end", 2),
+    ("local function refuse(code) return mq.tempfail(code) end\nlocal function h() return refuse(550) end", 1),
+    ("local refuse = mq.reject\nlocal function h() return refuse(550, '4.7.1', 'No') end", 2)])
+def test_replies_that_come_from_elsewhere(check, policy, line):
+    [(where, said)] = found_at(check, policy, "smtp_in_rcptto")
+    assert where == line and "must be" in said
+
+
+@pytest.mark.parametrize("policy, line", [
+    ("local function h(_, m)\nlocal rcpt = m.recipient\nif rcpt == 'joe@x' then return end\nend", 3),
+    ("local function h(_, m)\nlocal rcpt = m.recipient\nlocal function g() return rcpt end\n"
+     "if g and rcpt ~= 'joe@x' then return end\nend",
+     4),
+    ("local boss = 'joe@x'\nlocal function h(_, m)\nif m.recipient == boss then return end\nend", 3),
+    ("local boss = 'joe@x'\nlocal function h(_, m)\nlocal rcpt = m.recipient\nif boss == rcpt then return end\nend", 4),
+    ("local function h(c, m)\nlocal t = c.transaction\nlocal from = t.envelope\nif from == '' then return end\nend", 4),
+    ("local function is_joe(a) return a == 'joe@x' end\nlocal function h(_, m) if is_joe(m.recipient) then return end end", 1),
+    ("local function is_joe(m)\nreturn m.recipient == 'joe@x'\nend\nlocal function h(_, m) return is_joe(m) and nil end", 2),
+    ("local seen = {}\nlocal function h(_, m)\nlocal rcpt = m.recipient\nseen[rcpt] = (seen[rcpt] or 0) + 1\nend", 4),
+    ("local vip = {}\nlocal function is_vip(a)\nreturn vip[a]\nend\n"
+     "local function h(_, m) if is_vip(m.envelope) then return end end", 3)])
+def test_addresses_that_come_from_elsewhere(check, policy, line):
+    [(where, said)] = found_at(check, policy, "smtp_in_message")
+    assert where == line and said.startswith("an address ")
+
+
+@pytest.mark.parametrize("body", [
+    # what may be something else when it gets there
+    "local to = 'user@'\nlocal function set() to = 'user@x.example' end\nlocal function h() return to and mq.quarantine(to) end",
+    "local to = 'user@'\nmq.on('context_initialize', function() to = 'user@x.example' end)\n"
+    "local function h() return mq.quarantine(to) end",
+    "local function h(c, m)\nlocal to = 'user@'\nif m.is_local then to = 'user@x.example' end\nreturn mq.quarantine(to)\nend",
+    "local function h(c, m)\nlocal to = 'user@'\npcall(function() to = 'user@x.example' end)\nreturn mq.quarantine(to)\nend",
+    "local function h(c, m)\nlocal to = 'user'\nfor i = 1, 2 do\nif i == 2 then return mq.quarantine(to) end\n"
+    "to = to .. '@x.example'\nend\nend",
+    "local function h(c, m)\nlocal to = 'user'\nto = to .. '@x.example'\nreturn mq.quarantine(to)\nend",
+    "local function h(c, m)\nlocal rcpt = m.recipient\nrcpt = rcpt.email\nif rcpt == 'joe@x' then return end\nend",
+    "local function h(c, m)\nlocal rcpt = m.recipient\nif m.is_local then rcpt = rcpt.email end\n"
+    "if rcpt == 'joe@x' then return end\nend",
+    "local function h(c, m)\nlocal rcpt = m.recipient and m.recipient.email\nif rcpt == 'joe@x' then return end\nend",
+    "local function h(c, m)\nlocal rcpt = tostring(m.recipient)\nlocal t = {}\nt[rcpt] = t[rcpt .. 'x']\nreturn nil\nend",
+    "local function h(c, m)\nlocal a = m.recipient\nif a == m.envelope or a == nil then return end\nend",
+    # a value that turns something off
+    "local to = ''\nlocal function h() if to ~= '' then return mq.quarantine(to) end end",
+    "local function divert(to)\nif to == '' then return end\nreturn mq.quarantine(to)\nend\n"
+    "local function h() return divert('') end",
+    # what somebody catches, and what is never called
+    "local function divert() return mq.quarantine('user@') end\nlocal function h() return pcall(divert) and nil end",
+    "local function divert() return mq.quarantine('user@') end\nlocal function h() return type(divert) and nil end",
+    # functions that call themselves
+    "local f\nf = function(m, n) return n > 0 and f(m, n - 1) or nil end\nlocal function h(c, m) return f(m, 3) end",
+    "local function f(m, n) if n > 0 then return f(m, n - 1) end end\nlocal function h(c, m) return f(m, 3) end"])
+def test_values_that_may_be_right(check, body):
+    assert found_at(check, body, "smtp_in_message") == []
+
+
+def test_a_function_that_several_handlers_call_is_told_of_once(check):
+    policy = "local function divert() return mq.quarantine('user@') end\n" \
+             "for i = 1, 3 do mq.on('smtp_in_message', function() return divert() end) end\n" \
+             "local function h() return divert() end"
+    assert len(found_at(check, policy, "smtp_in_message")) == 1
+
+
+def test_an_argument_that_is_a_text_at_another_event(check):
+    policy = "local function h(c, x) if x == 'joe' then return end end\nmq.on('smtp_in_authenticate', h)"
+    assert found_at(check, policy, "smtp_in_rcptto") == []
+
+
+def test_the_plugin_starts_where_a_wrong_constant_comes_from_elsewhere():
+    with Host(policy="local bad = 'user@'\n" + handler("if false then return mq.quarantine(bad) end", "smtp_in_message")) as host:
+        assert "policy.lua:3: " + RECIPIENT in host.stderr
+        host.send()
+
+
 def test_the_plugin_does_not_start_with_a_wrong_constant(tmp_path):
     with Host(policy=handler("return mq.reject(452)"), start=False) as host:
         with pytest.raises(AssertionError):
