@@ -101,6 +101,12 @@ run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_
   tests/smtp/test_message_json.py tests/smtp/test_errors.py tests/smtp/test_outgoing.py tests/smtp/test_pauses.py \
   tests/smtp/test_hosts.py tests/smtp/test_host_strict.py tests/smtp/test_reload.py
 
+section "random sessions with ASan and UBSan (seed $MQLUA_SEED)"
+/usr/bin/python3 tests/fuzz/sessions.py --seed "$MQLUA_SEED" --seconds 60 --build build/asan --no-shrink >"$logs/run" 2>&1
+tail -n 40 "$logs/run"
+count "$logs/run"
+grep -qE '[0-9]+ failed' "$logs/run" || failed=$((failed + 1)) # it did not come to its end
+
 build fuzz fuzz
 section "fuzz targets"
 bash tests/fuzz/run.sh >"$logs/run" 2>&1

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/call.h"
 #include "host/connection.h"
 #include "host/host.h"
 #include "host/proxy.h"
@@ -15,6 +16,11 @@
 #include "host/session_state.h"
 #include "host/stream.h"
 #include "host/worker.h"
+
+/* Seconds that the steps of one session may take in a turn of the loop, plugins included. Input that came at
+ * once can be thousands of events: the other connections, and the end of the host, have their turn in
+ * between. */
+static const double TURN = 0.02;
 
 static void free_session(struct host_session *session)
 {
@@ -25,6 +31,7 @@ static void free_session(struct host_session *session)
     if (session->next)
         session->next->previous = session->previous;
     ev_timer_stop(session->worker->loop, &session->idle);
+    ev_timer_stop(session->worker->loop, &session->more);
     if (session->stream)
         host_stream_close(session->stream);
     host_session_reset(session);
@@ -338,9 +345,13 @@ void host_session_advance(struct host_session *session)
     if (session->advancing)
         return; /* the loop below goes on */
     session->advancing = true;
-    while (!session->over && !session->closing && !host_chain_active(session->connection))
-        if (!step(session))
-            break;
+    double end = host_call_clock() + TURN;
+    while (!session->over && !session->closing && !host_chain_active(session->connection) && step(session)) {
+        if (host_call_clock() < end)
+            continue;
+        ev_timer_start(session->worker->loop, &session->more);
+        break;
+    }
     session->advancing = false;
     if (session->over)
         free_session(session);
@@ -403,6 +414,12 @@ static const struct host_stream_calls stream_calls = {
     .ready = on_ready,
     .lost = on_lost,
 };
+
+/* Its turn was over before its steps were. */
+static void on_more(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    host_session_advance(timer->data);
+}
 
 static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -473,6 +490,8 @@ void host_session_start(struct host_worker *worker, int fd, bool tls)
     worker->sessions = session;
     ev_timer_init(&session->idle, on_idle, 0, worker->host->options->idle_timeout);
     session->idle.data = session;
+    ev_timer_init(&session->more, on_more, 0, 0);
+    session->more.data = session;
     ev_timer_again(worker->loop, &session->idle);
     bool proxied = host_range_contains(worker->host->options, &peer);
     if (proxied)

@@ -98,6 +98,7 @@ struct host_session {
     struct host_stream *stream; /* NULL once closed */
     struct host_session *next, *previous;
     ev_timer idle;
+    ev_timer more;                             /* the steps go on in the next turn of the loop */
     enum host_phase opening[HOST_OPENING_MAX]; /* the phases before the first command, in order */
     int opened;
     enum host_phase phase;

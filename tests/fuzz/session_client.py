@@ -135,7 +135,7 @@ class Session:
             if rng.random() < 0.05:
                 return
         end = rng.random()
-        if end < 0.1:
+        if end < 0.1 and not isinstance(self.client.socket, ssl.SSLSocket):  # there it would end TLS, not one direction
             self.client.socket.shutdown(socket.SHUT_WR)
             while self.client.line() is not None:
                 pass

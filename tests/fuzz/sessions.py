@@ -34,7 +34,7 @@ KNOBS = {
     "continue": ["alternate", "inline", "deferred"],
     "disconnect": ["close-during-pause", "close-after-handback", "no-close"],
     "data": ["chunks:1000", "chunks:7", "whole", "at-command"], "data-unstuffed": ["off", "on"],
-    "sync-continue": ["abort", "allow"], "banner": ["after", "before"],
+    "sync-continue": ["abort", "allow"], "message-after-reply": ["off", "off", "on"], "banner": ["after", "before"],
     "shutdown": ["contexts-first", "cleanup-first"], "close-on-exit": ["no", "yes"], "json": ["full", "minimal"],
     "timers": ["late", "exact", "fail"], "watchers": ["spurious", "exact"], "data-in-loop": ["poison", "ok"],
     "ctx-init": ["workers", "main"], "init": ["each", "after-all"], "strict": ["on", "off"], "extract": ["on", "off"],

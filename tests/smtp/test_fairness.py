@@ -2,6 +2,7 @@
 """A worker's time is shared: whatever one connection's tasks do, and however many of them end, the others are served."""
 
 import contextlib
+import select
 import time
 
 import pytest
@@ -22,8 +23,8 @@ def serve():
     """A host with one worker and a policy, which burns what its handlers say."""
     hosts = []
 
-    def start(policy, **settings):
-        host = Host(policy=BURN + policy, settings={"memory": "1GB", **settings})
+    def start(policy, knobs=None, **settings):
+        host = Host(policy=BURN + policy, settings={"memory": "1GB", **settings}, knobs=knobs)
         hosts.append(host)
         return host.__enter__()
 
@@ -227,3 +228,25 @@ def test_all_of_them_end(serve):
     with host.client() as other:
         begin(other)
         other.expect(rcpt("none"), 250)
+
+
+def has_reply(client):
+    """Whether something of the server is there already."""
+    return bool(select.select([client.socket], [], [], 0)[0])
+
+
+def test_pieces_that_came_at_once(serve):
+    """One message can be thousands of events, and all of its bytes may be there: the stand-in goes back to its loop."""
+    host = serve("""
+    mq.on("smtp_in_data", function(connection, chunk) burn(0.05) end, {chunks = true})
+    mq.on("smtp_in_message", function() mq.log.info("whole") end)""", knobs={"data": "chunks:7"})
+    with host.client() as one, host.client() as other:
+        begin(one)
+        other.greet()
+        one.expect(rcpt("one"), 250)
+        one.expect("DATA", 354)
+        one.send(b"Subject: many pieces\r\n\r\n" + b"y" * 300 + b"\r\n.\r\n")
+        for _ in range(3):
+            other.expect("NOOP", 250)
+            assert not has_reply(one) and "whole" not in host.stderr
+        assert one.code() == 250
