@@ -23,35 +23,50 @@ static void tell_dropped(mqlua_env *to, const char *what, const mqlua_copy *copy
               copy->type);
 }
 
-static void tell_lost(mqlua_env *env, const char *error)
+/* Once per generation, too: this is no failure of a handler, and one table may be shared by all connections.
+ */
+static void tell_lost(mqlua_env *env, const char *what, const char *path, const char *reason)
 {
-    mqlua_report(env, "values were lost on the way to another generation",
-                 error ? error : "not enough memory");
+    if (env->lost_told)
+        return;
+    env->lost_told = true;
+    mqlua_log(env->symbols, MQLUA_LOG_WARN,
+              "mailerq-lua: [generation %llu, %.8s] %s%s was lost on the way to another generation: %s "
+              "(logged once per worker)",
+              (unsigned long long)env->generation, mqlua_bundle_hash(env->bundle), what, path,
+              reason ? reason : "not enough memory");
 }
 
-/* The reference in to for what reference stands for in from; LUA_NOREF: nothing. teller: in whose name it is
- * logged. */
-static int move_reference(mqlua_vm *from, int reference, mqlua_vm *to, mqlua_env *teller, const char *what)
+typedef struct move {
+    mqlua_vm *from, *to;
+    mqlua_env *teller; /* in whose name it is logged */
+    uint64_t *numbers; /* see mqlua_copy */
+} move;
+
+/* The reference in to for what reference stands for in from; LUA_NOREF: nothing. */
+static int move_reference(const move *m, int reference, const char *what)
 {
-    mqlua_copy copy = {.other = mqlua_value_carry, .mark = mqlua_value_carry_mark};
+    mqlua_copy copy = {.other = mqlua_value_carry, .mark = mqlua_value_carry_mark, .numbers = m->numbers};
     char *error = NULL;
     int moved = LUA_NOREF;
-    if (!from || reference == LUA_NOREF)
+    if (!m->from || reference == LUA_NOREF)
         return LUA_NOREF;
-    if (!mqlua_copy_reference(&copy, from, reference, to, &moved, &error))
-        tell_lost(teller, error);
+    if (!mqlua_copy_reference(&copy, m->from, reference, m->to, &moved, &error))
+        tell_lost(m->teller, what, "", error);
+    else if (copy.lost[0])
+        tell_lost(m->teller, what, copy.lost_path, copy.lost);
     if (copy.type)
-        tell_dropped(teller, what, &copy);
+        tell_dropped(m->teller, what, &copy);
     free(error);
     return moved;
 }
 
-void mqlua_move_connection(mqlua_connection *c, mqlua_env *to)
+void mqlua_move_connection(mqlua_connection *c, mqlua_env *to, uint64_t *numbers)
 {
-    mqlua_vm *from = c->env ? c->env->vm : NULL; /* none: there was no policy */
-    int vars = move_reference(from, c->vars, to->vm, to, "connection.vars");
-    int transaction_vars =
-        move_reference(from, c->transaction.vars, to->vm, to, "connection.transaction.vars");
+    /* from NULL: there was no policy */
+    move m = {.from = c->env ? c->env->vm : NULL, .to = to->vm, .teller = to, .numbers = numbers};
+    int vars = move_reference(&m, c->vars, "connection.vars");
+    int transaction_vars = move_reference(&m, c->transaction.vars, "connection.transaction.vars");
     mqlua_connection_forget(c);
     c->env = to;
     c->vars = vars;
@@ -126,9 +141,10 @@ mqlua_parcel *mqlua_parcel_pack(mqlua_env *from)
     if (result == LUA_NOREF)
         return NULL;
     mqlua_parcel *parcel = parcel_new(from->settings);
-    if (parcel)
-        parcel->reference =
-            move_reference(from->vm, result, parcel->vm, from, "what the reload handler returned");
+    if (parcel) {
+        move m = {.from = from->vm, .to = parcel->vm, .teller = from};
+        parcel->reference = move_reference(&m, result, "what the reload handler returned");
+    }
     mqlua_refs_drop(from->vm, result);
     return parcel;
 }
@@ -138,9 +154,10 @@ void mqlua_parcel_unpack(const mqlua_parcel *parcel, mqlua_env *to)
     char *error = NULL;
     if (!parcel)
         return;
-    int moved = move_reference(parcel->vm, parcel->reference, to->vm, to, "mq.generation.carried");
+    move m = {.from = parcel->vm, .to = to->vm, .teller = to};
+    int moved = move_reference(&m, parcel->reference, "mq.generation.carried");
     if (moved != LUA_NOREF && mqlua_vm_setup(to->vm, store_carried, &moved, &error))
-        tell_lost(to, error);
+        tell_lost(to, "mq.generation.carried", "", error);
     free(error);
     mqlua_refs_drop(to->vm, moved);
 }

@@ -5,6 +5,7 @@
 #include "api/timers.h"
 #include "plugin/rebuild.h"
 #include "plugin/reload.h"
+#include "vm/copy.h"
 
 /* What a generation does on its own (timers, tasks that belong to no connection) goes on for so long after it
  * was replaced. */
@@ -24,7 +25,7 @@ void mqlua_adopt_move(mqlua_worker *worker, mqlua_peer *peer)
         peer->counted = 0;
     peer->state = worker->state;
     peer->state->users++;
-    mqlua_move_connection(&peer->connection, &peer->state->env);
+    mqlua_move_connection(&peer->connection, &peer->state->env, &worker->numbers);
     if (old)
         mqlua_worker_release_state(worker, old);
 }
@@ -68,6 +69,8 @@ static void end_old(mqlua_worker *worker, mqlua_state *state)
     LIST_REMOVE(state, link);
     mqlua_state_stop(state);
     mqlua_reload_dispose(worker->plugin, state);
+    if (LIST_EMPTY(&worker->old) && worker->state)
+        mqlua_copy_forget(worker->state->env.vm); /* there is nobody left who could move */
 }
 
 /* What a state has of its own can be any number of tasks and timers: some of it ends at each call. True when

@@ -43,6 +43,7 @@ struct mqlua_worker {
     SLIST_HEAD(, mqlua_peer)
     spare_peers;                 /* memory is kept until the worker ends: dead objects look at their slots */
     uint64_t connections;        /* made so far: their ids */
+    uint64_t numbers;            /* of tables that moved with connections: vm/copy.h */
     size_t condemned;            /* connections that were rejected */
     LIST_HEAD(, mqlua_run) runs; /* that go on after the callback */
     SLIST_HEAD(, mqlua_run) spare_runs;

@@ -1,155 +1,194 @@
 /* SPDX-License-Identifier: MIT */
-#include "vm/copy.h"
-#include "base/number.h"
-#include "vm/vm_internal.h"
+#include "vm/copy_internal.h"
 #include "vm/refs.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
+enum {
+    SMALL_VALUES = 256,        /* of a member that may use the last room, */
+    SMALL_BYTES = 16384,       /* and the bytes of its texts */
+    VALUE_BYTES = 40,          /* that a member of a table takes, at most */
+    NO_CAP = 64 * 1024 * 1024, /* bytes: what parts of the cap are parts of, where there is none */
+};
 
-enum { DEPTH = 100 }; /* of tables in tables; what is deeper is left out */
+/* ---- how much memory ---- */
 
-typedef struct walk {
-    mqlua_copy *copy;
-    mqlua_vm *target;
-    int reference, copied;
-    lua_State *from, *to;
-    bool failed;
-    int depth;
-    char path[100];
-    size_t path_size;
-    char *error; /* of to */
-} walk;
-
-static void leave_out(walk *w, int index)
+static size_t cap_of(const copy_walk *w)
 {
-    if (w->copy->type)
+    return w->cap ? w->cap : NO_CAP;
+}
+
+/* From here to widen the target's cap is lower by 1/part, without the reserve of set-up; that it refuses
+ * something is no reason to make the state anew. */
+static void narrow(copy_walk *w, size_t part)
+{
+    mqlua_vm *vm = w->narrow = w->target;
+    w->reserve = vm->reserve;
+    w->pace = vm->pace;
+    w->refused = vm->refused;
+    w->crowded = vm->crowded;
+    vm->limits.memory = w->cap - w->cap / part;
+    vm->reserve = 0;
+    vm->crowded = NULL;
+}
+
+static void widen(copy_walk *w)
+{
+    mqlua_vm *vm = w->narrow;
+    if (!vm)
         return;
-    w->copy->type =
-        w->depth > DEPTH ? "table that is too deep" : lua_typename(w->from, lua_type(w->from, index));
-    memcpy(w->copy->path, w->path, sizeof w->path);
+    w->narrow = NULL;
+    vm->limits.memory = w->cap;
+    vm->reserve = w->reserve;
+    vm->pace = w->pace;
+    vm->refused = w->refused;
+    vm->crowded = w->crowded;
 }
 
-static const char *number_text(double number, char text[32])
+/* ---- member by member ---- */
+
+/* WALK to ROOT are its arguments. */
+static int l_copy_member(lua_State *to)
 {
-    if (isinf(number)) /* keys are never NaN */
-        return number > 0 ? "inf" : "-inf";
-    mqlua_number_format(number, text);
-    return text;
+    copy_walk *w = lua_touserdata(to, WALK);
+    lua_pushnil(to); /* FRESH */
+    bool copied = lua_isnil(to, ROOT) ? mqlua_copy_value(w, VALUE) : mqlua_copy_pair(w, VALUE + 1);
+    if (!copied)
+        return 0;
+    mqlua_copy_keep_fresh(to);
+    if (lua_isnil(to, ROOT))
+        return 1;
+    lua_rawset(to, ROOT);
+    return 0;
 }
 
-static size_t enter_key(walk *w, int key)
+static bool call_member(copy_walk *w, int results)
 {
-    size_t before = w->path_size, room = sizeof w->path - before;
-    char number[32];
-    int size = 0;
-    if (lua_type(w->from, key) == LUA_TSTRING)
-        size = snprintf(w->path + before, room, ".%s", lua_tostring(w->from, key));
-    else if (lua_type(w->from, key) == LUA_TNUMBER)
-        size = snprintf(w->path + before, room, "[%s]", number_text(lua_tonumber(w->from, key), number));
-    w->path_size = (size_t)size < room ? before + (size_t)size : sizeof w->path - 1;
-    return before;
-}
-
-static void leave_key(walk *w, size_t before)
-{
-    w->path_size = before;
-    w->path[before] = '\0';
-}
-
-static bool copy_table(walk *w, int index);
-
-/* Pushes a copy of the value at index of from on to; false, and nothing pushed, when it is left out. */
-static bool copy_value(walk *w, int index)
-{
-    size_t size;
-    const char *text;
-    switch (lua_type(w->from, index)) {
-    case LUA_TNIL:
-        lua_pushnil(w->to);
-        return true;
-    case LUA_TBOOLEAN:
-        lua_pushboolean(w->to, lua_toboolean(w->from, index));
-        return true;
-    case LUA_TNUMBER:
-        lua_pushnumber(w->to, lua_tonumber(w->from, index));
-        return true;
-    case LUA_TSTRING:
-        text = lua_tolstring(w->from, index, &size);
-        lua_pushlstring(w->to, text, size);
-        return true;
-    case LUA_TTABLE:
-        return copy_table(w, index);
-    case LUA_TLIGHTUSERDATA:
-        if (!lua_touserdata(w->from, index)) {
-            lua_pushlightuserdata(w->to, NULL);
-            return true;
-        }
-        /* fall through */
-    default:
-        if (w->copy->other && w->copy->other(w->from, index, w->to))
-            return true;
-        leave_out(w, index);
-        return false;
-    }
-}
-
-/* The stack of to: the table of what was copied at 2, the copy at its top. */
-static void copy_members(walk *w, int index)
-{
-    lua_State *from = w->from, *to = w->to;
-    int key = lua_gettop(from) + 1;
-    lua_pushnil(from);
-    while (lua_next(from, index)) {
-        size_t before = enter_key(w, key);
-        if (copy_value(w, key)) {
-            if (copy_value(w, key + 1))
-                lua_rawset(to, -3);
-            else
-                lua_pop(to, 1);
-        }
-        leave_key(w, before);
-        lua_pop(from, 1);
-    }
-}
-
-static bool copy_table(walk *w, int index)
-{
-    lua_State *from = w->from, *to = w->to;
-    void *identity = (void *)lua_topointer(from, index);
-    luaL_checkstack(to, 8, NULL);
-    lua_pushlightuserdata(to, identity);
-    lua_rawget(to, 2);
-    if (!lua_isnil(to, -1))
+    lua_State *to = w->to;
+    int top = lua_gettop(w->from);
+    copy_amount before = w->made;
+    size_t path = w->path_size;
+    w->limit = NULL;
+    w->depth = lua_isnil(to, ROOT) ? 0 : 1;
+    lua_pushvalue(to, COPY_MEMBER);
+    for (int i = WALK; i <= ROOT; i++)
+        lua_pushvalue(to, i);
+    if (lua_pcall(to, 4, results, 0) == 0)
         return true;
     lua_pop(to, 1);
-    if (++w->depth > DEPTH) {
-        leave_out(w, index);
-        w->depth--;
-        return false;
+    lua_settop(w->from, top);
+    mqlua_copy_leave_key(w, path);
+    size_t bytes = (w->made.values - before.values) * VALUE_BYTES + (w->made.bytes - before.bytes);
+    w->target->copies.spoiled += bytes;
+    w->target->copies.waste += bytes;
+    w->made = before;
+    return false;
+}
+
+static size_t lower(size_t most, size_t bound)
+{
+    return most && most < bound ? most : bound;
+}
+
+/* For what is small there is room where there is none for what is large. */
+static bool call_small(copy_walk *w, int results)
+{
+    copy_amount most = w->most;
+    w->most.values = lower(most.values, w->made.values + SMALL_VALUES);
+    w->most.bytes = lower(most.bytes, w->made.bytes + SMALL_BYTES);
+    narrow(w, 8);
+    bool good = call_member(w, results);
+    widen(w);
+    w->most = most;
+    return good;
+}
+
+/* What was made in vain is collected before something else is tried: even a string may need much, when the
+ * list of all strings has to grow. A full collection takes long, so it must give back a part of the cap.
+ * Copying goes on behind it: what is in use of to is on its stack or in SEEN, and strings of from are in no
+ * danger, because from's collector stands still. */
+static void relieve(copy_walk *w)
+{
+    mqlua_copies *copies = &w->target->copies;
+    size_t reserve = w->target->reserve;
+    if (copies->waste <= cap_of(w) / 8)
+        return;
+    mqlua_vm_collect(w->target);
+    w->target->reserve = reserve;
+    copies->waste = 0;
+}
+
+/* Copies one member, or, without ROOT, the value itself, which is then pushed on to. Once much was made in
+ * vain, only small ones. index: of the value in from. */
+static bool attempt(copy_walk *w, int index, int results)
+{
+    bool first = w->made.values == 0; /* nothing else used the limits up */
+    const char *limit = NULL;
+    if (w->target->copies.spoiled <= cap_of(w)) {
+        narrow(w, 4);
+        bool good = call_member(w, results);
+        widen(w);
+        if (good)
+            return true;
+        limit = w->limit;
+        relieve(w);
     }
-    lua_newtable(to);
-    lua_pushlightuserdata(to, identity);
-    lua_pushvalue(to, -2);
-    lua_rawset(to, 2);
-    if (w->copy->mark && lua_getmetatable(from, index)) {
+    if (call_small(w, results))
+        return true;
+    mqlua_copy_lose(w, limit);
+    if (!limit || first)
+        mqlua_copy_refuse(w, index);
+    return false;
+}
+
+static void copy_each(copy_walk *w)
+{
+    lua_State *from = w->from;
+    lua_pushnil(from);
+    while (lua_next(from, VALUE)) {
+        size_t before = mqlua_copy_enter_key(w, VALUE + 1);
+        attempt(w, VALUE + 2, 0);
+        mqlua_copy_leave_key(w, before);
         lua_pop(from, 1);
-        w->copy->mark(from, index, to);
     }
-    copy_members(w, index);
-    w->depth--;
-    return true;
+}
+
+/* The table at VALUE, on top of to. */
+static void copy_root(copy_walk *w)
+{
+    lua_State *to = w->to;
+    double number = mqlua_copy_number(w, VALUE);
+    if (mqlua_copy_find_number(to, number)) {
+        if (lua_istable(to, -1))
+            return;
+        lua_pop(to, 1); /* as a member of something else it was too large */
+    }
+    mqlua_copy_push_empty(w, VALUE, w->most.values);
+    lua_replace(to, ROOT);
+    lua_pushlightuserdata(to, (void *)lua_topointer(w->from, VALUE));
+    lua_pushvalue(to, ROOT);
+    lua_rawset(to, SEEN);
+    copy_each(w);
+    if (number != 0) {
+        lua_pushnumber(to, number);
+        lua_pushvalue(to, ROOT);
+        lua_rawset(to, KNOWN);
+    }
+    lua_pushvalue(to, ROOT);
 }
 
 static int copy_into(lua_State *to)
 {
-    walk *w = lua_touserdata(to, 1);
+    copy_walk *w = lua_touserdata(to, WALK);
     w->to = to;
-    lua_newtable(to);
-    lua_rawgeti(w->from, LUA_REGISTRYINDEX, w->reference);
-    int index = lua_gettop(w->from);
-    if (copy_value(w, index) && !lua_isnil(to, -1))
+    mqlua_copy_push_known(to, w, &w->target->copies.known, "v");
+    lua_newtable(to); /* SEEN */
+    lua_pushnil(to);  /* ROOT */
+    lua_pushcfunction(to, l_copy_member);
+    lua_pushcfunction(to, mqlua_copy_l_refuse);
+    if (lua_istable(w->from, VALUE))
+        copy_root(w);
+    else if (!attempt(w, VALUE, 1))
+        return 0;
+    if (!lua_isnil(to, -1))
         w->copied = mqlua_refs_add(to);
     return 0;
 }
@@ -158,25 +197,38 @@ static int copy_into(lua_State *to)
  * running would unwind past to's protected call. */
 static int copy_out(lua_State *from)
 {
-    walk *w = lua_touserdata(from, 1);
+    copy_walk *w = lua_touserdata(from, 1);
     w->from = from;
-    luaL_checkstack(from, DEPTH * 2 + 20, NULL);
+    w->source->reserve += w->source->limits.memory / 8; /* for numbers: it may be full */
+    luaL_checkstack(from, COPY_DEPTH * 2 + 20, NULL);
+    lua_pushcfunction(from, mqlua_copy_l_number);
+    mqlua_copy_push_known(from, w, &w->source->copies.numbers, "k");
+    lua_rawgeti(from, LUA_REGISTRYINDEX, w->reference);
+    lua_gc(from, LUA_GCSTOP, 0); /* addresses stay, and no finalizer changes what is walked over */
     w->failed = mqlua_vm_setup(w->target, copy_into, w, &w->error) != 0;
+    lua_gc(from, LUA_GCRESTART, 0);
     return 0;
 }
 
 bool mqlua_copy_reference(mqlua_copy *copy, mqlua_vm *from, int reference, mqlua_vm *to, int *copied,
                           char **error)
 {
-    walk w = {.copy = copy, .target = to, .reference = reference, .copied = LUA_NOREF};
-    copy->path[0] = '\0';
+    copy_walk w = {.copy = copy,
+                   .source = from,
+                   .target = to,
+                   .reference = reference,
+                   .copied = LUA_NOREF,
+                   .cap = to->limits.memory,
+                   .most = {(size_t)to->limits.values, to->limits.bytes}};
+    copy->path[0] = copy->lost_path[0] = copy->lost[0] = '\0';
     copy->type = NULL;
     bool good = mqlua_vm_setup(from, copy_out, &w, error) == 0;
+    widen(&w);
     if (good && w.failed) {
         *error = w.error;
         good = false;
-        mqlua_vm_relieve(to); /* of what was copied until then */
     }
+    relieve(&w);
     *copied = good ? w.copied : LUA_NOREF;
     return good;
 }

@@ -31,6 +31,14 @@ typedef struct mqlua_places {
     size_t count, room;
 } mqlua_places;
 
+/* What a vm knows of copies that it gave and received: vm/copy.c. */
+typedef struct mqlua_copies {
+    int numbers;    /* registry: tables of it that were copied -> their numbers; 0: none */
+    int known;      /* registry: numbers of tables of others -> the copies here; 0: none */
+    size_t spoiled; /* bytes, about, that were made for copies that failed then */
+    size_t waste;   /* those of them that may not be collected yet */
+} mqlua_copies;
+
 struct mqlua_vm {
     lua_State *L;
     mqlua_vm_limits limits;
@@ -39,6 +47,7 @@ struct mqlua_vm {
     size_t pace;         /* beyond this many bytes in use a full collection is due */
     mqlua_blocks blocks; /* that the state gave back */
     mqlua_places places;
+    mqlua_copies copies;
     bool refused;                            /* an allocation was, because of the cap */
     void (*crowded)(void *ud, bool refused); /* see mqlua_vm_set_crowded; NULL: nobody asks */
     void *crowded_ud;

@@ -883,3 +883,38 @@ def test_a_pipe_in_the_state_folder_keeps_nobody_waiting(policy, tmp_path, name)
         reloaded(host, 2)
         assert judged(host)[3] == 1
     assert time.monotonic() - started < 20
+
+
+SHARED = """
+local first
+local shared = {}
+for i = 1, %d do shared[i] = {i} end
+mq.on("smtp_in_connect", function(connection)
+  connection.vars.table, connection.vars.own = shared, {"own"}
+end)
+mq.on("smtp_in_message", function(connection, message)
+  local vars = connection.vars
+  first = first or vars.table
+  message.json.seen = {vars.own[1], vars.table and #vars.table or 0, vars.table == first}
+end)
+-- %s"""
+
+
+@pytest.mark.parametrize("entries, moved", [(40000, 40000), (210000, 0)])
+def test_one_table_of_many_connections_moves_once(policy, entries, moved):
+    """What all connections share is copied once; what is too large is told once, and mail goes on."""
+    policy.save(SHARED % (entries, "before"))
+    with run(policy) as host:
+        clients = [Client(host.port) for _ in range(250)]
+        for client in clients:
+            client.greet()
+        policy.save(SHARED % (entries if moved else 1, "a comment"))
+        reloaded(host)
+        for client in clients:
+            client.begin()
+            client.expect("text\r\n.", 250)
+            client.close()
+        assert [item["seen"] for item in host.inbox(250)] == [["own", moved, True]] * 250
+        log = host.stderr
+        assert log.count("was lost on the way") == (0 if moved else 1)
+        assert "rolled back" not in log and "ROLLED BACK" not in log
