@@ -56,10 +56,11 @@ typedef struct mqlua_env {
     const atomic_bool *stop;           /* NULL, or: true ends whatever runs while the policy loads */
     const struct mqlua_parcel *parcel; /* api/move.h: what the state before hands on; while loading */
     char *data_wrong;                  /* api/data.c: while loading, of a data file; malloc'ed, the state's */
-    bool drop_told, lost_told; /* api/move.c: that a value was left behind; that one was for a limit */
-    bool outlives;             /* set when a task or timer was made that can run after the event of now */
-    int arguments;             /* registry: pushes the arguments of a handler (plugin/arguments.c) */
-    void *worker;              /* plugin/worker.h */
+    bool drop_told, lost_told;    /* api/move.c: that a value was left behind; that one was for a limit */
+    bool outlives;                /* set when a task or timer was made that can run after the event of now */
+    lua_CFunction push_arguments; /* pushes the arguments of a handler (plugin/arguments.h) */
+    int arguments;                /* registry: that function */
+    void *worker;                 /* plugin/worker.h */
     struct mqlua_message *messages; /* api/message.h: those that have begun and not ended */
 } mqlua_env;
 

@@ -3,8 +3,7 @@
 #include "plugin/adopt.h"
 #include "api/move.h"
 #include "api/timers.h"
-#include "plugin/rebuild.h"
-#include "plugin/reload.h"
+#include "plugin/states.h"
 #include "vm/copy.h"
 
 /* What a generation does on its own (timers, tasks that belong to no connection) goes on for so long after it
@@ -27,7 +26,7 @@ void mqlua_adopt_move(mqlua_worker *worker, mqlua_peer *peer)
     peer->state->users++;
     mqlua_move_connection(&peer->connection, &peer->state->env, &worker->numbers);
     if (old)
-        mqlua_worker_release_state(worker, old);
+        mqlua_states_release(worker, old);
 }
 
 /* The state was made anew: whoever is in the middle of a transaction is judged by the same policy. */
@@ -68,7 +67,7 @@ static void end_old(mqlua_worker *worker, mqlua_state *state)
 {
     LIST_REMOVE(state, link);
     mqlua_state_stop(state);
-    mqlua_reload_dispose(worker->plugin, state);
+    mqlua_states_dispose(worker->plugin, state);
     if (LIST_EMPTY(&worker->old) && worker->state)
         mqlua_copy_forget(worker->state->env.vm); /* there is nobody left who could move */
 }
@@ -126,9 +125,7 @@ static mqlua_state *oldest_but(mqlua_worker *worker, size_t skipped, size_t live
     return state;
 }
 
-/* Too many generations are alive: connections that sit idle in the oldest move, whatever they are in the
- * middle of. A generation in which tasks of connections still wait is left alone: their deadlines end it. */
-static void keep_bound(mqlua_worker *worker)
+void mqlua_adopt_keep_bound(mqlua_worker *worker)
 {
     size_t live = 1, skipped = 0;
     const mqlua_state *old;
@@ -155,8 +152,6 @@ static void keep_bound(mqlua_worker *worker)
     }
 }
 
-/* ---- adopting ---- */
-
 void mqlua_adopt_retire(mqlua_worker *worker, mqlua_state *state)
 {
     mqlua_vm_set_crowded(state->env.vm, NULL, NULL);
@@ -165,34 +160,14 @@ void mqlua_adopt_retire(mqlua_worker *worker, mqlua_state *state)
     LIST_INSERT_HEAD(&worker->old, state, link);
 }
 
-void mqlua_adopt(mqlua_worker *worker)
-{
-    double begun = mqlua_loop_now();
-    uint64_t current = atomic_load(&worker->plugin->generation);
-    mqlua_state *next = atomic_exchange(&worker->prepared, NULL), *last = worker->state;
-    if (!next) {
-        worker->generation = current;
-        if (worker->crowded)
-            mqlua_rebuild(worker);
-        return;
-    }
-    worker->state = NULL;
-    if (last)
-        mqlua_adopt_retire(worker, last);
-    mqlua_worker_serve(worker, next);
-    keep_bound(worker);
-    mqlua_adopt_sweep(worker);
-    mqlua_figures_observe(worker->plugin->figures.adoption, mqlua_loop_now() - begun);
-}
-
 void mqlua_adopt_end(mqlua_worker *worker)
 {
     mqlua_state *state = worker->state;
     worker->state = NULL;
-    mqlua_worker_free_state(state);
+    mqlua_states_free(state);
     for (mqlua_state *old; (old = LIST_FIRST(&worker->old));) {
         LIST_REMOVE(old, link);
-        mqlua_worker_free_state(old);
+        mqlua_states_free(old);
     }
-    mqlua_worker_free_state(atomic_exchange(&worker->prepared, NULL));
+    mqlua_states_free(atomic_exchange(&worker->prepared, NULL));
 }

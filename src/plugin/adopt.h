@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Generations on a worker: taking over the next one, which connection is judged by which, and the end of old
- * ones. All on the worker's thread, never with a Lua frame of it alive. */
+/* Generations on a worker: which connection is judged by which, and the end of old ones. All on the worker's
+ * thread, never with a Lua frame of it alive. */
 
 #include "plugin/worker.h"
-
-/* One load and one comparison: is there a generation that the worker has not adopted? */
-static inline bool mqlua_adopt_is_due(const mqlua_worker *worker)
-{
-    return atomic_load_explicit(&worker->plugin->generation, memory_order_acquire) != worker->generation;
-}
-
-/* Makes the state that was prepared for this worker its current one. */
-void mqlua_adopt(mqlua_worker *worker);
 
 /* Before an event of an incoming connection: a connection keeps its generation from MAIL FROM to the next
  * MAIL FROM; before, and in between when it has tasks no more, it moves to the current one, with its vars. */
@@ -33,6 +24,10 @@ size_t mqlua_adopt_move_idle(mqlua_worker *worker, const mqlua_state *state);
 
 /* A state that is not the current one any more lives on for those that use it. */
 void mqlua_adopt_retire(mqlua_worker *worker, mqlua_state *state);
+
+/* Too many generations are alive: connections that sit idle in the oldest move, whatever they are in the
+ * middle of. A generation in which tasks of connections still wait is left alone: their deadlines end it. */
+void mqlua_adopt_keep_bound(mqlua_worker *worker);
 
 /* Ends old generations that nobody uses. */
 void mqlua_adopt_sweep(mqlua_worker *worker);

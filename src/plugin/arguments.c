@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "plugin/run.h"
+#include "plugin/arguments.h"
 #include "vm/bytes.h"
 #include "vm/refs.h"
 #include <stdlib.h>

@@ -67,7 +67,7 @@ static bool make(build *b, mqlua_bundle *bundle, uint64_t generation, const atom
     for (size_t i = first; i < b->count; i++) {
         char *why = NULL;
         b->states[i] =
-            mqlua_worker_make_state(b->plugin, &b->places[i], bundle, generation, b->parcels[i], stop, &why);
+            mqlua_states_make(b->plugin, &b->places[i], bundle, generation, b->parcels[i], stop, &why);
         if (!b->states[i])
             mqlua_error_set(error, "worker %d: %s", b->places[i].number, why ? why : "not enough memory");
         free(why);
@@ -126,7 +126,7 @@ int mqlua_build_all(mqlua_plugin *plugin, mqlua_bundle *bundle, uint64_t generat
     bool good = build_and_publish(&b, bundle, generation, stop, error);
     for (size_t i = 0; i < b.count; i++) {
         mqlua_parcel_free(b.parcels[i]);
-        mqlua_worker_free_state(b.states[i]); /* nobody will serve with it */
+        mqlua_states_free(b.states[i]); /* nobody will serve with it */
     }
     free(b.places);
     free(b.parcels);

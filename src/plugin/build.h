@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "plugin/worker.h"
+#include "plugin/states.h"
 
 /* Makes a state of bundle for every worker and publishes them as generation: all, or none. The number of
  * states; -1 with *error (malloc'ed) when one cannot be made or *stop became true, and then nothing has

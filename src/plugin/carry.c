@@ -2,7 +2,9 @@
 
 /* Verdicts carried out, with documented functions of the host only. */
 
-#include "plugin/run.h"
+#include "plugin/carry.h"
+#include "plugin/dispose.h"
+#include "plugin/run_internal.h"
 #include "api/report.h"
 #include "json/tree.h"
 #include <stdio.h>

@@ -4,7 +4,8 @@
  * Staged after the handler's own writes were committed, and written as a whole. In C, so that neither what
  * the policy did to Lua nor its lack of memory stands between a verdict and what it means. */
 
-#include "plugin/run.h"
+#include "plugin/dispose.h"
+#include "plugin/run_internal.h"
 #include "api/report.h"
 #include "base/line.h"
 #include <stdlib.h>

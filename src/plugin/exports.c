@@ -7,6 +7,10 @@
  */
 
 #include "plugin/adopt.h"
+#include "plugin/close.h"
+#include "plugin/life.h"
+#include "plugin/peer.h"
+#include "plugin/renew.h"
 #include "plugin/run.h"
 #include <limits.h>
 
@@ -23,8 +27,8 @@ static inline mqlua_worker *wanting(MQ_Context *context, mqlua_event event)
     mqlua_worker *worker = plugin->symbols.context_data(context);
     if (!worker)
         return NULL;
-    if (mqlua_adopt_is_due(worker))
-        mqlua_adopt(worker);
+    if (mqlua_renew_is_due(worker))
+        mqlua_renew(worker);
     return worker->wanted & MQLUA_BIT(event) ? worker : NULL;
 }
 

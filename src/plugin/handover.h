@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "plugin/worker.h"
+#include "plugin/states.h"
 
 /* Asks the current state of every worker, on the worker's thread, what it hands on: parcels[i] for places[i],
  * NULL for nothing. A worker that does not come round within a second, or is gone, hands on nothing (logged).

@@ -3,7 +3,11 @@
 /* Rejected connections: control is kept until the client leaves, so that nothing that the host sends
  * afterwards can be mistaken for acceptance. Bounded in time and number; then the host gets them back. */
 
-#include "plugin/run.h"
+#include "plugin/hold.h"
+#include "plugin/adopt.h"
+#include "plugin/arguments.h"
+#include "plugin/run_internal.h"
+#include "plugin/states.h"
 
 enum { HELD_MAX = 1000 };
 
@@ -41,4 +45,19 @@ void mqlua_hold_add(mqlua_run *run)
     worker->held_count++;
     if (!mqlua_loop_start(worker->loop, &run->timer, worker->plugin->settings->hold, hold_over))
         release(run);
+}
+
+void mqlua_hold_move(mqlua_worker *worker, mqlua_state *old)
+{
+    mqlua_run *run;
+    TAILQ_FOREACH(run, &worker->held, held)
+    {
+        if (run->state != old || !run->peer || mqlua_connection_has_jobs(&run->peer->connection))
+            continue;
+        mqlua_arguments_free(run);
+        mqlua_adopt_move(worker, run->peer);
+        run->state = worker->state;
+        run->state->users++;
+        mqlua_states_release(worker, old);
+    }
 }

@@ -33,13 +33,15 @@ typedef struct mqlua_plugin {
     bool refuse;  /* there is no policy that runs: connections are answered with 421 */
     mqlua_env proto;
     mqlua_figures figures;
-    mqlua_store *store; /* the files of persistent dictionaries */
-    pthread_mutex_t
-        lock; /* guards bundle, workers and reload; held for moments, never while Lua runs on a worker */
+    mqlua_store *store;   /* the files of persistent dictionaries */
+    pthread_mutex_t lock; /* guards bundle, workers, reload, watcher and disposed; held for moments, never
+                             while Lua runs on a worker */
     mqlua_bundle *bundle; /* of the current generation */
     mqlua_bundle *seen;   /* what was read at the start, whether it loaded or not */
     struct mqlua_refused *refused;
-    mqlua_reload *reload; /* the thread that watches the files; NULL: there is none */
+    mqlua_reload *reload;              /* the thread that watches the files; NULL: there is none */
+    struct mqlua_watcher *watcher;     /* where that thread waits; NULL: it does not take states any more */
+    LIST_HEAD(, mqlua_state) disposed; /* stopped states for that thread to free */
     atomic_uint_fast64_t generation;
     atomic_uint_fast64_t exhausted; /* the last generation whose state was made anew for lack of memory */
     struct mqlua_clients *clients;  /* plugin/clients.h */

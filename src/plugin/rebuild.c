@@ -3,7 +3,8 @@
 #include "plugin/rebuild.h"
 #include "api/timers.h"
 #include "plugin/adopt.h"
-#include "plugin/run.h"
+#include "plugin/hold.h"
+#include "plugin/states.h"
 #include <stdlib.h>
 
 /* After a rebuild or an attempt at one, the next one waits for so many times as long as it took. */
@@ -13,41 +14,10 @@ static const double REST = 9;
 #define MEGABYTES(bytes)   (size_t)(bytes) >> 20, ((size_t)(bytes) >> 10 & 1023) * 10 / 1024
 #define NUMBER(generation) ((unsigned long long)(generation))
 
-/* Inside the allocator: the next look for a generation finds one that is due. */
-static void crowded(void *ud, bool refused)
-{
-    mqlua_worker *worker = ud;
-    worker->crowded = true;
-    worker->starved |= refused;
-    worker->generation = 0;
-}
-
-void mqlua_rebuild_watch(mqlua_worker *worker, mqlua_state *state)
-{
-    mqlua_vm_set_crowded(state->env.vm, crowded, worker);
-}
-
-/* A held connection only waits: it needs nothing of the old state. */
-static void move_held(mqlua_worker *worker, const mqlua_state *old)
-{
-    mqlua_run *run;
-    TAILQ_FOREACH(run, &worker->held, held)
-    {
-        if (run->state != old || !run->peer || mqlua_connection_has_jobs(&run->peer->connection))
-            continue;
-        mqlua_arguments_free(run);
-        mqlua_adopt_move(worker, run->peer);
-        run->state = worker->state;
-        run->state->users++;
-        mqlua_worker_release_state(worker, (mqlua_state *)old);
-    }
-}
-
 static mqlua_state *make_again(mqlua_worker *worker, const mqlua_state *old, char **error)
 {
     mqlua_place place = {worker, worker->loop, worker->number};
-    return mqlua_worker_make_state(worker->plugin, &place, old->env.bundle, old->env.generation, NULL, NULL,
-                                   error);
+    return mqlua_states_make(worker->plugin, &place, old->env.bundle, old->env.generation, NULL, NULL, error);
 }
 
 static void tell(mqlua_worker *worker, const mqlua_state *old, size_t used, size_t failed)
@@ -85,10 +55,10 @@ static void replace(mqlua_worker *worker, mqlua_state *next, size_t used, bool f
     mqlua_state *old = worker->state;
     worker->state = NULL;
     mqlua_adopt_retire(worker, old);
-    mqlua_worker_serve(worker, next);
+    mqlua_states_serve(worker, next);
     atomic_store(&worker->plugin->exhausted, old->env.generation);
     size_t failed = full ? fail_waiting(worker, old) : 0;
-    move_held(worker, old);
+    mqlua_hold_move(worker, old);
     mqlua_adopt_move_idle(worker, old);
     tell(worker, old, used, failed);
 }

@@ -6,9 +6,6 @@
 
 #include "plugin/worker.h"
 
-/* The state tells when its memory is short; the worker then calls mqlua_rebuild at its next event or turn. */
-void mqlua_rebuild_watch(mqlua_worker *worker, mqlua_state *state);
-
 /* Collects, and makes the current state anew if that does not help. Connections keep their vars. Not with a
  * Lua frame of the worker alive. What this costs is at most a tenth of the worker's time. */
 void mqlua_rebuild(mqlua_worker *worker);

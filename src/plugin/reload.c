@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "plugin/build.h"
 #include "plugin/keep.h"
+#include "plugin/states.h"
 #include "plugin/trial.h"
 #include "policy/refused.h"
 #include "policy/watcher.h"
@@ -18,7 +19,6 @@ struct mqlua_reload {
     pthread_t thread;
     atomic_bool stop;
     mqlua_watcher *watcher;
-    LIST_HEAD(, mqlua_state) disposed; /* guarded by plugin->lock */
     mqlua_trial trial;
     mqlua_bundle *good; /* the last that passed its trial; NULL: none yet */
     bool refused_last;  /* the newest files are not what runs */
@@ -29,34 +29,6 @@ struct mqlua_reload {
 static const mqlua_symbols *log_of(const mqlua_reload *r)
 {
     return &r->plugin->symbols;
-}
-
-/* ---- states that workers are done with ---- */
-
-static void free_disposed(mqlua_reload *r)
-{
-    mqlua_state *state;
-    do {
-        pthread_mutex_lock(&r->plugin->lock);
-        state = LIST_FIRST(&r->disposed);
-        if (state)
-            LIST_REMOVE(state, link);
-        pthread_mutex_unlock(&r->plugin->lock);
-        mqlua_worker_free_state(state);
-    } while (state);
-}
-
-void mqlua_reload_dispose(mqlua_plugin *plugin, mqlua_state *state)
-{
-    pthread_mutex_lock(&plugin->lock);
-    mqlua_reload *r = plugin->reload;
-    if (r) {
-        LIST_INSERT_HEAD(&r->disposed, state, link);
-        mqlua_watcher_wake(r->watcher);
-    }
-    pthread_mutex_unlock(&plugin->lock);
-    if (!r)
-        mqlua_worker_free_state(state);
 }
 
 /* ---- one reload ---- */
@@ -262,7 +234,7 @@ static void *run_thread(void *argument)
             reload(r);
         else if (what == MQLUA_WATCHED_BUSY)
             tell_busy(r);
-        free_disposed(r);
+        mqlua_states_free_disposed(r->plugin);
         look_at_trial(r);
     }
     return NULL;
@@ -287,7 +259,7 @@ static void reload_free(mqlua_reload *r)
 {
     if (!r)
         return;
-    free_disposed(r);
+    mqlua_states_free_disposed(r->plugin);
     mqlua_trial_end(&r->trial, r->plugin);
     mqlua_bundle_unref(r->good);
     mqlua_watcher_free(r->watcher);
@@ -301,8 +273,10 @@ void mqlua_reload_start(mqlua_plugin *plugin)
     if (wanted) {
         mqlua_reload *r = reload_new(plugin);
         plugin->reload = r;
+        plugin->watcher = r ? r->watcher : NULL;
         if (r && !mqlua_threads_create(&r->thread, "mqlua-reload", 0, run_thread, r)) {
             plugin->reload = NULL;
+            plugin->watcher = NULL;
             wanted = false;
         }
         if (!plugin->reload) {
@@ -333,6 +307,7 @@ void mqlua_reload_stop(mqlua_plugin *plugin)
     pthread_mutex_lock(&plugin->lock);
     mqlua_reload *r = plugin->reload;
     plugin->reload = NULL;
+    plugin->watcher = NULL;
     pthread_mutex_unlock(&plugin->lock);
     if (!r)
         return;

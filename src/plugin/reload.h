@@ -8,7 +8,7 @@
  * frees the states that the workers are done with.
  */
 
-#include "plugin/worker.h"
+#include "plugin/plugin.h"
 
 /* Starts the thread unless it runs; with a context, never before, because the host may fork until then. A
  * thread that cannot be had is logged: the policy is then not reloaded. Any thread. */
@@ -16,6 +16,3 @@ void mqlua_reload_start(mqlua_plugin *plugin);
 
 /* Ends it: whatever it is doing is cut short. Any thread but its own, more than once. */
 void mqlua_reload_stop(mqlua_plugin *plugin);
-
-/* Takes a stopped state from a worker: its context_cleanup and its freeing may take a while. */
-void mqlua_reload_dispose(mqlua_plugin *plugin, mqlua_state *state);

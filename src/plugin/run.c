@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "plugin/run.h"
-#include "api/report.h"
+#include "plugin/run_internal.h"
+#include "plugin/arguments.h"
+#include "plugin/carry.h"
+#include "plugin/hold.h"
+#include "plugin/outcome.h"
+#include "plugin/run_life.h"
 #include "api/tasks.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,11 +24,6 @@ static bool paused(const mqlua_run *run)
 static mqlua_connection *connection_of(mqlua_run *run)
 {
     return run->peer ? &run->peer->connection : &run->own;
-}
-
-static const char *event_name(const mqlua_run *run)
-{
-    return mqlua_event_names[run->event];
 }
 
 /* ---- the end ---- */
@@ -91,143 +89,7 @@ static bool settle(mqlua_run *run, mqlua_carried carried)
     return false;
 }
 
-/* ---- failures ---- */
-
-/* False: no memory for what the verdict cannot do without, which is where a quarantined message goes; the
- * texts of the others have something that stands in for them. */
-static bool decide(mqlua_run *run, const mqlua_verdict *verdict)
-{
-    run->kind = verdict->kind;
-    run->text = *verdict->text ? strdup(verdict->text) : NULL;
-    run->reason = *verdict->reason ? strdup(verdict->reason) : NULL;
-    run->decided = run->text || verdict->kind != MQLUA_VERDICT_QUARANTINE;
-    return run->decided;
-}
-
-static void deny(mqlua_run *run)
-{
-    run->decided = true;
-    run->kind = MQLUA_VERDICT_DENY;
-}
-
-static inline void count(mqlua_run *run, bool failed)
-{
-    if (!(*mqlua_trial_counted(run) & (failed ? MQLUA_COUNTED_FAILED : MQLUA_COUNTED)))
-        mqlua_trial_count(run, failed);
-}
-
-/* What a failed handler comes to: its on_error, else the policy's for this event, else the safe default. */
-static void fail(mqlua_run *run, const char *error)
-{
-    char what[200];
-    lua_State *L = mqlua_vm_state(run->state->env.vm);
-    bool in_on_error = run->stage == MQLUA_RUN_ON_ERROR;
-    if (!in_on_error && !run->late) /* that others are slow says nothing about the policy */
-        count(run, true);
-    snprintf(what, sizeof what, "%s '%s' of %s failed", in_on_error ? "on_error of" : "handler",
-             run->handler->name, event_name(run));
-    mqlua_report(&run->state->env, what, error);
-    if (run->has_message)
-        mqlua_message_discard(&run->message);
-    run->local.staged = false;
-    int reference = run->handler->on_error;
-    if (reference == LUA_NOREF)
-        reference = run->state->env.registry->on_error[run->event];
-    if (reference != LUA_NOREF && !in_on_error) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, reference);
-        const mqlua_verdict *verdict = mqlua_object_test(L, -1, &mqlua_verdict_type, NULL);
-        if (verdict) {
-            if (!decide(run, verdict))
-                mqlua_report(&run->state->env, what, "its on_error does nothing: not enough memory");
-        } else {
-            free(run->error);
-            run->error = strdup(error);
-            run->on_error = reference;
-        }
-        lua_pop(L, 1);
-    } else if (run->event == MQLUA_IN_AUTHENTICATE) {
-        deny(run);
-    }
-}
-
-/* ---- what a handler returned ---- */
-
-static void warn_forgotten(mqlua_run *run)
-{
-    char what[300];
-    const mqlua_made *made = &run->state->made;
-    snprintf(what, sizeof what, "handler '%s' of %s made a verdict and did not return it", run->handler->name,
-             event_name(run));
-    char text[300];
-    snprintf(text, sizeof text, "%s: %s without 'return' does nothing", made->where,
-             mqlua_verdict_name(made->kind));
-    mqlua_report(&run->state->env, what, text);
-}
-
-/* The verdict in what was returned; NULL and *error (a buffer) when it is none that may be returned here. */
-static const mqlua_verdict *read_verdict(mqlua_run *run, const mqlua_end *end, char *error, size_t size)
-{
-    int index = -end->nresults;
-    const mqlua_verdict *verdict = mqlua_object_test(end->co, index, &mqlua_verdict_type, NULL);
-    if (!verdict) {
-        snprintf(error, size,
-                 "handler '%s' of %s returned a %s: return a verdict (mq.done() and others) or nothing",
-                 run->handler->name, event_name(run), luaL_typename(end->co, index));
-        return NULL;
-    }
-    if (mqlua_verdict_misplaced(verdict->kind, run->event, run->state->env.settings, error, size))
-        return NULL;
-    return verdict;
-}
-
-static bool commit_message(mqlua_run *run)
-{
-    char *error = NULL;
-    if (mqlua_message_commit(&run->message, &error) == 0)
-        return true;
-    fail(run, error ? error : "not enough memory");
-    free(error);
-    return false;
-}
-
-static bool commit(mqlua_run *run)
-{
-    if (run->has_message && !commit_message(run))
-        return false;
-    if (run->local.staged) {
-        ((void (*)(void *, bool))run->worker->plugin->symbols.set_local)(run->local.host, run->local.value);
-        run->local.staged = false;
-    }
-    return true;
-}
-
-/* False: it is none that may be returned here; the handler has failed. */
-static bool take_verdict(mqlua_run *run, const mqlua_end *end, const mqlua_verdict **verdict)
-{
-    char error[600];
-    *verdict = read_verdict(run, end, error, sizeof error);
-    if (!*verdict && run->observes)
-        mqlua_report(&run->state->env, "a verdict was ignored", error);
-    else if (!*verdict)
-        fail(run, error);
-    return *verdict || run->observes;
-}
-
-static void returned(mqlua_run *run, const mqlua_task *task, const mqlua_end *end)
-{
-    const mqlua_verdict *verdict = NULL;
-    if (end->nresults && !lua_isnil(end->co, -end->nresults)) {
-        if (!take_verdict(run, end, &verdict))
-            return;
-    } else if (run->state->made.count && run->state->made.task == task) {
-        warn_forgotten(run);
-    }
-    /* Writes first: a verdict of a handler whose writes cannot be stored does not count. */
-    if (commit(run) && verdict && !decide(run, verdict))
-        fail(run, "not enough memory");
-    else if (!run->decided && run->stage == MQLUA_RUN_ON_ERROR && run->event == MQLUA_IN_AUTHENTICATE)
-        deny(run); /* an error never lets anybody in, unless on_error says so */
-}
+/* ---- handlers, one after the other ---- */
 
 static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
 {
@@ -239,16 +101,14 @@ static void handler_ended(mqlua_task *task, const mqlua_end *end, void *ud)
     if (run->timer.place)
         mqlua_loop_stop(run->worker->loop, &run->timer);
     if (run->stage == MQLUA_RUN_HANDLERS)
-        count(run, false);
+        mqlua_outcome_count(run, false);
     if (end->outcome == MQLUA_FAILED)
-        fail(run, end->error);
+        mqlua_outcome_fail(run, end->error);
     else
-        returned(run, task, end);
+        mqlua_outcome_returned(run, task, end);
     if (!starting)
         go_on(run);
 }
-
-/* ---- handlers, one after the other ---- */
 
 static void deadline_passed(mqlua_timer *timer)
 {
@@ -355,7 +215,7 @@ static bool come_back(mqlua_run *run)
         return true;
     }
     if (!paused(run) && !mqlua_arguments_keep(run)) {
-        fail(run, "not enough memory");
+        mqlua_outcome_fail(run, "not enough memory");
         run->on_error = LUA_NOREF;
         return settle(run, run->decided ? mqlua_carry(run) : MQLUA_CARRIED_CONTINUE);
     }

@@ -2,7 +2,12 @@
 
 /* How a run ends. Its memory is kept for the next one until the worker ends. */
 
-#include "plugin/run.h"
+#include "plugin/run_life.h"
+#include "plugin/arguments.h"
+#include "plugin/hold.h"
+#include "plugin/peer.h"
+#include "plugin/run_internal.h"
+#include "plugin/states.h"
 #include <stdlib.h>
 
 void mqlua_run_list(mqlua_run *run)
@@ -50,7 +55,7 @@ void mqlua_run_free(mqlua_run *run)
             mqlua_arguments_free(run);
         if (!peer)
             mqlua_connection_end(&run->own);
-        mqlua_worker_release_state(worker, run->state);
+        mqlua_states_release(worker, run->state);
     }
     if (peer && peer->run == run)
         peer->run = NULL;

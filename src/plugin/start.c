@@ -7,6 +7,7 @@
 #include "api/state.h"
 #include "base/threads.h"
 #include "json/tree.h"
+#include "plugin/arguments.h"
 #include "plugin/clients.h"
 #include "plugin/keep.h"
 #include "plugin/plugin.h"
@@ -113,6 +114,7 @@ static bool make_shared(mqlua_plugin *plugin)
 {
     char *error = NULL;
     mqlua_env *proto = &plugin->proto;
+    proto->push_arguments = mqlua_arguments_push;
     proto->symbols = &plugin->symbols;
     proto->settings = plugin->settings;
     proto->metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, NULL);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "plugin/trial.h"
-#include "plugin/run.h"
 #include <stdlib.h>
 
 /* A generation that fails only later (with the night's mail) is found within a window, not hidden by what
@@ -11,52 +10,6 @@ static const double WINDOW_SECONDS = 10;
 /* Where there are several clients, so many transactions of others than the one that failed most must have
  * failed, too: one may have had bad luck. */
 enum { OTHERS_FAILED = 2 };
-
-/* ---- counting ---- */
-
-void mqlua_trial_count(mqlua_run *run, bool failed)
-{
-    mqlua_worker *worker = run->worker;
-    uint64_t generation = run->state->env.generation;
-    uint8_t *counted = mqlua_trial_counted(run);
-    bool began = !(*counted & MQLUA_COUNTED);
-    *counted |= failed ? MQLUA_COUNTED | MQLUA_COUNTED_FAILED : MQLUA_COUNTED;
-    mqlua_tally *tally = &worker->tallies[generation % MQLUA_GENERATIONS];
-    if (atomic_load_explicit(&tally->generation, memory_order_relaxed) == generation) {
-        mqlua_tally_counts *counts = &tally->of[run->peer ? MQLUA_TALLY_IN : MQLUA_TALLY_OUT];
-        if (began)
-            atomic_fetch_add_explicit(&counts->transactions, 1, memory_order_relaxed);
-        if (failed)
-            atomic_fetch_add_explicit(&counts->failures, 1, memory_order_relaxed);
-    }
-    mqlua_clients *clients = worker->plugin->clients;
-    if (run->peer && atomic_load_explicit(&clients->generation, memory_order_relaxed) == generation)
-        mqlua_clients_note(clients, generation, mqlua_connection_client(&run->peer->connection), began,
-                           failed);
-}
-
-static void add(mqlua_counts sum[2], const mqlua_tally *tally, uint64_t generation)
-{
-    if (atomic_load_explicit(&tally->generation, memory_order_acquire) != generation)
-        return;
-    for (int i = 0; i < 2; i++) {
-        sum[i].failures += atomic_load_explicit(&tally->of[i].failures, memory_order_relaxed);
-        sum[i].transactions += atomic_load_explicit(&tally->of[i].transactions, memory_order_relaxed);
-    }
-}
-
-static void count(mqlua_plugin *plugin, uint64_t generation, mqlua_counts sum[2])
-{
-    sum[0] = sum[1] = (mqlua_counts){0};
-    pthread_mutex_lock(&plugin->lock);
-    add(sum, &plugin->departed[generation % MQLUA_GENERATIONS], generation);
-    mqlua_worker *worker;
-    LIST_FOREACH(worker, &plugin->workers, link)
-    {
-        add(sum, &worker->tallies[generation % MQLUA_GENERATIONS], generation);
-    }
-    pthread_mutex_unlock(&plugin->lock);
-}
 
 /* ---- judging ---- */
 
@@ -73,7 +26,7 @@ void mqlua_trial_begin(mqlua_trial *t, mqlua_plugin *plugin, uint64_t generation
                        .window_ends = now + WINDOW_SECONDS,
                        .list = calloc(2 * MQLUA_CLIENTS, sizeof *t->list)};
     if (before)
-        count(plugin, before, t->usual);
+        mqlua_tally_sum(plugin, before, t->usual);
     mqlua_clients_watch(plugin->clients, generation);
 }
 
@@ -140,7 +93,7 @@ mqlua_finding mqlua_trial_look(mqlua_trial *t, mqlua_plugin *plugin, mqlua_count
     mqlua_counts all[2], window[2];
     if (!t->on)
         return MQLUA_TRIAL_ON;
-    count(plugin, t->generation, all);
+    mqlua_tally_sum(plugin, t->generation, all);
     for (int i = 0; i < 2; i++)
         window[i] = (mqlua_counts){all[i].transactions - t->base[i].transactions,
                                    all[i].failures - t->base[i].failures};

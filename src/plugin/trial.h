@@ -10,11 +10,8 @@
  */
 
 #include "plugin/clients.h"
-#include "plugin/worker.h"
-
-typedef struct mqlua_counts {
-    uint64_t transactions, failures;
-} mqlua_counts;
+#include "plugin/plugin.h"
+#include "plugin/tally.h"
 
 typedef struct mqlua_trial {
     bool on;

@@ -5,7 +5,6 @@
 
 #include "api/connection.h"
 #include "api/message.h"
-#include "api/move.h"
 #include "api/state.h"
 #include "mq/loop.h"
 #include "mq/pause.h"
@@ -54,12 +53,6 @@ struct mqlua_worker {
     LIST_ENTRY(mqlua_worker) link; /* plugin->workers */
 };
 
-/* mq_context_initialize and mq_context_cleanup. NULL when the worker cannot be made (logged): its events are
- * let pass. */
-mqlua_worker *mqlua_worker_new(mqlua_plugin *plugin, MQ_Context *context);
-/* True when nobody needs the plugin any more: the caller frees it. worker may be NULL. */
-bool mqlua_worker_free(mqlua_worker *worker);
-
 /* The worker of a context, inside one of the host's callbacks. NULL: none. */
 mqlua_worker *mqlua_worker_of(const mqlua_plugin *plugin, MQ_Context *context);
 
@@ -68,47 +61,3 @@ void mqlua_worker_update_wanted(mqlua_worker *worker);
 
 /* Runs what became ready (tasks, hand-backs) from the loop, soon. Safe from inside events and Lua. */
 void mqlua_worker_soon(mqlua_worker *worker);
-
-/* Where a worker's next state comes from, while the worker may be gone already: nothing of it is touched. */
-typedef struct mqlua_place {
-    mqlua_worker *worker;
-    mqlua_loop *loop;
-    int number;
-} mqlua_place;
-
-/* A state that is ready to serve: loaded, context_initialize called. Any thread; no function of the host but
- * MQ_log is called. parcel (NULL: none) is what the state before hands on; stop: see mqlua_env. NULL with
- * *error. */
-mqlua_state *mqlua_worker_make_state(mqlua_plugin *plugin, const mqlua_place *place, mqlua_bundle *bundle,
-                                     uint64_t generation, const mqlua_parcel *parcel, const atomic_bool *stop,
-                                     char **error);
-
-/* Calls context_cleanup and frees it. Any thread, when the state was stopped or never served. */
-void mqlua_worker_free_state(mqlua_state *state);
-
-/* Makes state the current one; the worker has none. */
-void mqlua_worker_serve(mqlua_worker *worker, mqlua_state *state);
-
-/* A user of a state is gone; an old generation ends soon after its last one: not at once, its own vm may be
- * what called. */
-static inline void mqlua_worker_release_state(mqlua_worker *worker, mqlua_state *state)
-{
-    if (--state->users == 0 && state != worker->state)
-        mqlua_worker_soon(worker);
-}
-
-/* The peer of an incoming connection; made when there is none (NULL: no memory). */
-mqlua_peer *mqlua_peer_new(mqlua_worker *worker, MQ_Connection *host);
-
-static inline mqlua_peer *mqlua_peer_get(mqlua_worker *worker, MQ_Connection *host)
-{
-    mqlua_peer *peer = mqlua_peers_find(&worker->peers, host);
-    return peer ? peer : mqlua_peer_new(worker, host);
-}
-
-/* The host's pointer may mean another connection from now on. */
-void mqlua_peer_unmap(mqlua_worker *worker, mqlua_peer *peer);
-/* The close of a connection: what was going on is abandoned, its handlers are called, and it ends. */
-void mqlua_peer_close(mqlua_worker *worker, mqlua_peer *peer);
-/* Ends the connection and gives the memory back to the worker. */
-void mqlua_peer_free(mqlua_worker *worker, mqlua_peer *peer);

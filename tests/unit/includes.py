@@ -124,7 +124,6 @@ def check_sources():
 OPEN = [
     {"vm/bytes", "vm/heavy", "vm/pattern"},
     {"api/assign", "api/message"},
-    {f"plugin/{unit}" for unit in "adopt build handover rebuild reload run trial worker".split()},
     {f"host/{unit}" for unit in """address api call chain connection guard handle host listener loader loop out_connection
      out_dialogue outgoing range rules sentinel session session_state stream stream_internal worker""".split()},
 ]
