@@ -15,12 +15,13 @@
 #include "vm/task.h"
 #include "vm/vm.h"
 
-typedef struct mqlua_metrics mqlua_metrics;   /* base/metrics.h: process-wide */
-typedef struct mqlua_threads mqlua_threads;   /* base/threads.h: process-wide helper threads */
-typedef struct mqlua_registry mqlua_registry; /* api/on.h: the handlers of this vm */
-typedef struct mqlua_tree mqlua_tree;         /* json/tree.h */
-typedef struct mqlua_dicts mqlua_dicts;       /* base/dicts.h: process-wide */
-typedef struct mqlua_made mqlua_made;         /* api/verdict.h */
+typedef struct mqlua_metrics mqlua_metrics;         /* base/metrics.h: process-wide */
+typedef struct mqlua_threads mqlua_threads;         /* base/threads.h: process-wide helper threads */
+typedef struct mqlua_registry mqlua_registry;       /* api/on.h: the handlers of this vm */
+typedef struct mqlua_tree mqlua_tree;               /* json/tree.h */
+typedef struct mqlua_dicts mqlua_dicts;             /* base/dicts.h: process-wide */
+typedef struct mqlua_mime_module mqlua_mime_module; /* mime/module.h: process-wide */
+typedef struct mqlua_made mqlua_made;               /* api/verdict.h */
 
 typedef LIST_HEAD(mqlua_clocks, mqlua_clock) mqlua_clocks;
 
@@ -41,6 +42,7 @@ typedef struct mqlua_env {
     mqlua_metrics *metrics;
     mqlua_threads *threads;
     mqlua_dicts *dicts;
+    mqlua_mime_module *mime;
     LIST_HEAD(mqlua_declared_list, mqlua_declared) declared; /* api/shared.c: by the policy, with mq.shared */
     mqlua_registry *registry;
     const mqlua_tree *tree; /* NULL: the host's JSON cannot be read */

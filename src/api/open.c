@@ -13,6 +13,7 @@
 #include "api/data.h"
 #include "api/message.h"
 #include "api/metrics.h"
+#include "api/mime.h"
 #include "api/on.h"
 #include "api/password.h"
 #include "api/random.h"
@@ -65,6 +66,8 @@ int mqlua_api_open(lua_State *L)
     lua_setfield(L, -2, "tasks");
     mqlua_limits_push(L);
     lua_setfield(L, -2, "limits");
+    mqlua_mime_push(L);
+    lua_setfield(L, -2, "mime");
     lua_pushvalue(L, mq);
     lua_setglobal(L, "mq");
     run_core(L, mq, mq + 1);

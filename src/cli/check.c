@@ -8,6 +8,7 @@
 #include "base/dicts.h"
 #include "base/metrics.h"
 #include "base/threads.h"
+#include "mime/module.h"
 #include "policy/others.h"
 
 #include <stdio.h>
@@ -61,11 +62,13 @@ static int check(const char *policy)
     mqlua_env proto = {.settings = settings};
     proto.metrics = mqlua_metrics_new(NULL, NULL, NULL);
     proto.threads = mqlua_threads_new();
+    proto.mime = mqlua_mime_module_new();
     proto.dicts = mqlua_dicts_new(settings->shared_memory, NULL, NULL);
     int status = CLI_TROUBLE;
-    if (proto.metrics && proto.threads && proto.dicts)
+    if (proto.metrics && proto.threads && proto.mime && proto.dicts)
         status = report(&proto, policy);
     mqlua_threads_free(proto.threads);
+    mqlua_mime_module_free(proto.mime);
     mqlua_metrics_free(proto.metrics);
     mqlua_dicts_free(proto.dicts);
     mqlua_settings_free(settings);

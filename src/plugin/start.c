@@ -6,6 +6,7 @@
 #include "api/report.h"
 #include "api/state.h"
 #include "base/threads.h"
+#include "mime/module.h"
 #include "json/tree.h"
 #include "plugin/arguments.h"
 #include "plugin/clients.h"
@@ -119,6 +120,7 @@ static bool make_shared(mqlua_plugin *plugin)
     proto->settings = plugin->settings;
     proto->metrics = mqlua_metrics_new(mqlua_metrics_warn, &plugin->symbols, NULL);
     proto->threads = mqlua_threads_new();
+    proto->mime = mqlua_mime_module_new();
     plugin->store = mqlua_store_new(plugin->settings->state_dir, warn, plugin);
     proto->dicts = plugin->store
                        ? mqlua_dicts_new(plugin->settings->shared_memory, mqlua_store_fill, plugin->store)
@@ -126,7 +128,7 @@ static bool make_shared(mqlua_plugin *plugin)
     plugin->clients = mqlua_clients_new();
     if (plugin->settings->host.proxies)
         proto->proxies = mqlua_cidr_parse(plugin->settings->host.proxies, &error);
-    bool good = proto->metrics && proto->threads && proto->dicts && plugin->clients &&
+    bool good = proto->metrics && proto->threads && proto->mime && proto->dicts && plugin->clients &&
                 (!plugin->settings->host.proxies || proto->proxies);
     if (good)
         mqlua_figures_init(&plugin->figures, proto->metrics);
@@ -367,6 +369,7 @@ void mqlua_plugin_free(mqlua_plugin *plugin)
     mqlua_bundle_unref(plugin->seen);
     mqlua_refused_free(plugin->refused);
     mqlua_threads_free(plugin->proto.threads);
+    mqlua_mime_module_free(plugin->proto.mime);
     mqlua_metrics_free(plugin->proto.metrics);
     mqlua_clients_free(plugin->clients);
     mqlua_cidr_free((mqlua_cidr *)plugin->proto.proxies);

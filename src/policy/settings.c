@@ -64,6 +64,13 @@ static const key json_keys[] = {
     {"bytes", MEMORY, AT(limits.bytes), "\"64MB\"", 1 << 20, 1LL << 36, NULL, NULL},
     {0}};
 
+static const key mime_keys[] = {{"bytes", MEMORY, AT(mime.bytes), "\"64MB\"", 1 << 10, 1LL << 30, NULL, NULL},
+                                {"parts", COUNT, AT(mime.parts), "1000", 1, 100000, NULL, NULL},
+                                {"depth", COUNT, AT(mime.depth), "50", 1, 200, NULL, NULL},
+                                {"headers", COUNT, AT(mime.headers), "10000", 1, 1000000, NULL, NULL},
+                                {"field", MEMORY, AT(mime.field), "\"64KB\"", 1 << 10, 64 << 10, NULL, NULL},
+                                {0}};
+
 static const key reload_keys[] = {
     {"watch", TRUTH, AT(reload.watch), "true", 0, 0, NULL, NULL},
     {"quiet", SECONDS, AT(reload.quiet), "0.3", 0, 60, NULL, NULL},
@@ -81,6 +88,7 @@ static const key top_keys[] = {
     {"budget", SECONDS, AT(limits.budget), "0.1", 0, 60, NULL, NULL},
     {"deadline", GROUP, 0, NULL, 0, 0, NULL, deadline_keys},
     {"json", GROUP, 0, NULL, 0, 0, NULL, json_keys},
+    {"mime", GROUP, 0, NULL, 0, 0, NULL, mime_keys},
     {"hold", SECONDS, AT(hold), "10", 0, 600, NULL, NULL},
     {"jit", TRUTH, AT(limits.jit), "false", 0, 0, NULL, NULL},
     {"allow", ALLOW, AT(limits.allow), "[]", 0, 0, allowed, NULL},

@@ -20,6 +20,13 @@ typedef struct mqlua_settings {
     char **write_folders;
     double deadline_in; /* seconds from the entry of an incoming event */
     double deadline_out;
+    struct {          /* what a message that is taken apart may have */
+        size_t bytes; /* of a message */
+        int parts;    /* in all */
+        int depth;    /* of parts in parts */
+        int headers;  /* fields of all parts together */
+        size_t field; /* bytes of a field that is interpreted */
+    } mime;
     size_t shared_memory; /* bytes that all shared dictionaries may have together */
     double hold;          /* seconds that a rejected connection is kept */
     struct {

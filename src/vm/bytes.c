@@ -14,16 +14,22 @@ void mqlua_bytes_push(lua_State *L, const char *data, size_t size, mqlua_slot *s
     bytes->size = data ? size : 0;
 }
 
-void mqlua_bytes_push_copy(lua_State *L, const char *data, size_t size)
+char *mqlua_bytes_push_room(lua_State *L, size_t size)
 {
     if (size > SIZE_MAX / 2)
         luaL_error(L, "buffer too large");
     mqlua_bytes *bytes = mqlua_object_push(L, &mqlua_bytes_type, sizeof(*bytes) + size, NULL);
-    char *copy = (char *)(bytes + 1);
+    char *room = (char *)(bytes + 1);
+    bytes->data = room;
+    bytes->size = size;
+    return room;
+}
+
+void mqlua_bytes_push_copy(lua_State *L, const char *data, size_t size)
+{
+    char *copy = mqlua_bytes_push_room(L, size);
     if (size)
         memcpy(copy, data, size);
-    bytes->data = copy;
-    bytes->size = size;
 }
 
 void mqlua_bytes_detach(lua_State *L, int index)

@@ -469,6 +469,12 @@ static void refuse(lua_State *L, const char *format, const char *function)
     lua_error(L);
 }
 
+bool mqlua_task_can_wait(lua_State *L)
+{
+    const mqlua_task *task = mqlua_vm_of(L)->current;
+    return task && lua_isyieldable(L) && lua_isyieldable(task->co);
+}
+
 void mqlua_task_check(lua_State *L, const char *function)
 {
     const mqlua_task *task = mqlua_vm_of(L)->current;

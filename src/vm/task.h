@@ -111,6 +111,9 @@ void mqlua_task_set_defer_failed(mqlua_vm *vm, void (*failed)(mqlua_vm *vm, cons
  * acquiring anything. */
 void mqlua_task_check(lua_State *L, const char *function);
 
+/* Whether mqlua_task_check would let it. */
+bool mqlua_task_can_wait(lua_State *L);
+
 /* The last thing that a waiting C function does: return mqlua_task_park(L, wait). wait->push, cancel and done
  * are set. Call mqlua_task_check first. */
 int mqlua_task_park(lua_State *L, mqlua_wait *wait);

@@ -21,7 +21,7 @@ DOCUMENT = (ROOT / "docs" / "LUA_API.md").read_text()
 
 # What a policy can hold. Those of the first group come from SMTP events, the others from calls.
 TYPES = ["connection", "transaction", "address", "message", "buffer", "worker",
-         "task", "timer", "cidr", "set", "map", "counter", "gauge", "histogram", "json", "shared", "ratelimit", "quota", "concurrency", "greylist"]
+         "task", "timer", "cidr", "set", "map", "counter", "gauge", "histogram", "json", "shared", "ratelimit", "quota", "concurrency", "greylist", "mail", "part"]
 
 SETTINGS = {"host": {"inbox": "mailerq", "local_api": "address", "address_api": "address"}}
 
@@ -49,7 +49,7 @@ def documented():
 
 def in_meta():
     names = set()
-    tables = {"mq.log", "mq.json", "mq.password", "mq.generation"}
+    tables = {"mq.mime", "mq.log", "mq.json", "mq.password", "mq.generation"}
     for path in sorted((ROOT / "lua" / "mq" / "_meta").glob("*.lua")):
         of = None
         for line in path.read_text().split("\n"):
@@ -119,7 +119,7 @@ def registered():
             for table in re.findall(r"\.(?:fields|methods) = (\w+)", rest):
                 names.update(f"{found.group(1)}.{member}" for member in tables[table])
     for path in (ROOT / "lua" / "mq" / "core").glob("*.lua"):
-        names.update(".".join(found) for found in re.findall(r"^function (\w+)\.(\w+)", path.read_text(), re.M)
+        names.update(".".join(found) for found in re.findall(r"^function (\w+?)(?:_fields)?\.(\w+)", path.read_text(), re.M)
                      if found[0] in TYPES)
         names.update(f"message.{name}" for name in re.findall(r"^function methods\.(\w+)", path.read_text(), re.M))
     generation = (ROOT / "src" / "api" / "generation.c").read_text()
@@ -183,6 +183,8 @@ mq.on("smtp_in_message", function(connection, message)
   ask("message", message)
   ask("buffer", message.mime)
   ask("json", message.json)
+  ask("mail", message:parts())
+  ask("part", message:parts().root)
 end)
 """
 

@@ -8,6 +8,7 @@
 ---@field log mq.log
 ---@field json mq.json
 ---@field password mq.password
+---@field mime mq.mime
 ---@field generation mq.generation
 mq = {}
 
