@@ -30,12 +30,19 @@ def large(size):
             + encoded + b"--b--\r\n")
 
 
+def processes(host):
+    """The host may run in a child, as with a sanitizer."""
+    folder = pathlib.Path(f"/proc/{host.process.pid}")
+    children = [child for path in folder.glob("task/*/children") for child in path.read_text().split()]
+    return [folder, *(pathlib.Path(f"/proc/{child}") for child in children)]
+
+
 def threads(host):
-    return [path.read_text().strip() for path in pathlib.Path(f"/proc/{host.process.pid}/task").glob("*/comm")]
+    return [path.read_text().strip() for process in processes(host) for path in process.glob("task/*/comm")]
 
 
 def maps(host):
-    return pathlib.Path(f"/proc/{host.process.pid}/maps").read_text()
+    return "".join((process / "maps").read_text() for process in processes(host))
 
 
 def test_small_and_large():
