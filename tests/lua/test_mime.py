@@ -195,7 +195,7 @@ OUTLINE = """
       tell({ outline(mail.root), #mail })"""
 
 STRUCTURES = {
-    "closed": ("Content-Type: multipart/mixed; boundary=b\n\npreamble\n--b\n\none\n--b\nContent-Type: text/html\n\ntwo\n--b--\nend\n",
+    "closed": ("Content-Type: multipart/mixed; boundary=b\n\nbefore\n--b\n\none\n--b\nContent-Type: text/html\n\ntwo\n--b--\nend\n",
                ["multipart/mixed", ["text/plain", "one"], ["text/html", "two"]], 2),
     "not closed": ("Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n", ["multipart/mixed", ["text/plain", "one\r\n"]], 1),
     "no boundary": ("Content-Type: multipart/mixed\n\n--b\n\none\n", ["multipart/mixed", ], 1),
@@ -204,8 +204,8 @@ STRUCTURES = {
                 ["multipart/mixed", ["text/plain", "--bb\r\n--b-\r\n--b--x"], ["text/plain", "two"]], 2),
     "blank behind boundary": ('Content-Type: multipart/mixed; boundary="b "\n\n--b \n\none\n--b\n\ntwo\n--b--\n',
                               ["multipart/mixed", ["text/plain", "one"], ["text/plain", "two"]], 2),
-    "outer ends inner": ("Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\none\n"
-                         "--a\n\ntwo\n--a--\n--b\n\nepilogue\n",
+    "outer ends inner": ("Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/mixed; boundary=b\n\n"
+                         "--b\n\none\n--a\n\ntwo\n--a--\n--b\n\nend\n",
                          ["multipart/mixed", ["multipart/mixed", ["text/plain", "one"]], ["text/plain", "two"]], 2),
     "same boundary": ("Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/mixed; boundary=a\n\n--a\n\none\n"
                       "--a--\n", ["multipart/mixed", ["multipart/mixed", ["text/plain", "one"]]], 1),
@@ -379,7 +379,8 @@ def test_damaged_mail(tmp_path):
         mail = bytearray(path.read_bytes()[:20000])
         for _ in range(chance.randint(1, 30)):
             at = chance.randrange(len(mail) + 1)
-            piece = chance.choice([b"", b"\r\n", b"\n--", b"\0", b"\xff", b"=?", b"?=", b"\"", b";", b":", b"(", b"*0*=", b"boundary="])
+            piece = chance.choice([b"", b"\r\n", b"\n--", b"\0", b"\xff", b"=?", b"?=", b"\"", b";", b":", b"(", b"*0*=",
+                                   b"boundary="])
             mail[at:at + chance.randint(0, 8)] = piece
         damaged.append(bytes(mail))
     assert len(run(tmp_path, damaged, TOUCH)) == 150, f"seed {seed}"

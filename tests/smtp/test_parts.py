@@ -25,8 +25,10 @@ end)
 def large(size):
     text = ("gr\u00fcn " * 15 + "\r\n").encode("latin-1") * (size // 90)
     encoded = base64.encodebytes(b"x" * size).replace(b"\n", b"\r\n")
-    return (b"Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=latin1\r\n\r\n"
-            + text + b"--b\r\nContent-Disposition: attachment; filename=a.bin\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    return (b"Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+            + b"--b\r\nContent-Type: text/plain; charset=latin1\r\n\r\n" + text
+            + b"--b\r\nContent-Disposition: attachment; filename=a.bin\r\n"
+            + b"Content-Transfer-Encoding: base64\r\n\r\n"
             + encoded + b"--b--\r\n")
 
 
