@@ -399,11 +399,17 @@ static void lost_in_pause(struct host_session *session)
     }
 }
 
+/* An event of it runs, or is to come because of a promise; its turn of the loop may be over meanwhile. */
+static bool is_at_work(const struct host_session *session)
+{
+    return host_chain_active(session->connection) || host_session_owes(session);
+}
+
 static void on_lost(struct host_stream *stream, void *owner, const char *why)
 {
     struct host_session *session = owner;
     session->lost = true;
-    if (host_chain_active(session->connection))
+    if (is_at_work(session))
         lost_in_pause(session);
     else
         host_session_end(session);
@@ -425,7 +431,7 @@ static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct host_session *session = timer->data;
     ev_timer_stop(loop, timer);
-    if (host_chain_active(session->connection)) {
+    if (is_at_work(session)) {
         lost_in_pause(session);
         return;
     }

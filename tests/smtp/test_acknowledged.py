@@ -102,6 +102,20 @@ def test_client_leaves(end, disconnect):
 
 
 @pytest.mark.parametrize("disconnect", READINGS)
+@pytest.mark.parametrize("end", [leave, reset])
+def test_client_leaves_while_handlers_work(end, disconnect):
+    """Nothing is paused, but all of it together is too much for one turn of the loop."""
+    recipients = [f"{i}@example.com" for i in range(8)]
+    policy = WAITING.replace("mq.sleep(0.2)", "local till = mq.monotonic() + 0.04 while mq.monotonic() < till do end")
+    with Host(policy=policy, knobs=knobs(disconnect)) as host:
+        with host.client() as client:
+            client.greet()
+            acknowledged(client, recipients)
+            end(client)
+        check(host, recipients)
+
+
+@pytest.mark.parametrize("disconnect", READINGS)
 @pytest.mark.parametrize("end", [close_notify, reset, quit_and_leave])
 def test_client_leaves_tls(end, disconnect):
     with Host(policy=WAITING, knobs=knobs(disconnect), tls=True, listen=False) as host:
