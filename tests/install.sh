@@ -7,7 +7,7 @@
 set -eu
 
 build=(build-essential cmake ninja-build pkg-config libluajit-5.1-dev libjansson-dev libfastjson-dev libjson-c-dev
-  libcrypt-dev libev-dev libssl-dev uthash-dev libxxhash-dev libgmime-3.0-dev libcmocka-dev python3 openssl)
+  libcrypt-dev libev-dev libssl-dev libpcre2-dev uthash-dev libxxhash-dev libgmime-3.0-dev libcmocka-dev python3 openssl)
 test=(git ca-certificates curl libnet-ssleay-perl luajit postfix python3-pytest python3-pytest-xdist rsync swaks valgrind locales)
 fuzz=(clang libclang-rt-14-dev)
 style=(clang-format cppcheck flake8 shellcheck nodejs npm)

@@ -17,6 +17,7 @@
 #include "api/on.h"
 #include "api/password.h"
 #include "api/random.h"
+#include "api/re.h"
 #include "api/shared.h"
 #include "api/tasks.h"
 #include "api/timers.h"
@@ -50,6 +51,7 @@ int mqlua_api_open(lua_State *L)
         mqlua_timers_open,   mqlua_cidr_open,    mqlua_data_open,      mqlua_logging_open,
         mqlua_password_open, mqlua_metrics_open, mqlua_clock_open,     mqlua_generation_open,
         mqlua_shared_open,   mqlua_digests_open, mqlua_encodings_open, mqlua_random_open,
+        mqlua_re_open,
     };
     mqlua_env *env = mqlua_env_of(L);
     lua_newtable(L);

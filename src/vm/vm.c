@@ -297,6 +297,11 @@ void mqlua_vm_charge(lua_State *L, size_t steps)
     mqlua_vm_look(L);
 }
 
+bool mqlua_vm_late(mqlua_vm *vm)
+{
+    return vm->inside && too_late(vm);
+}
+
 void mqlua_vm_add_busy(mqlua_vm *vm)
 {
     vm->busy += clock_seconds(CLOCK_MONOTONIC) - vm->wall;

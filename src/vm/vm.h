@@ -89,6 +89,10 @@ void mqlua_vm_charge(lua_State *L, size_t steps);
 /* The same, with a look at the clock now. */
 void mqlua_vm_look(lua_State *L);
 
+/* Looks at the clock where nothing may be raised: true when the budget is spent. Then mqlua_vm_look raises.
+ */
+bool mqlua_vm_late(mqlua_vm *vm);
+
 /* True when the run-time budget of the current run is spent; errors must then be let through. */
 bool mqlua_vm_expired(const mqlua_vm *vm);
 

@@ -2,6 +2,9 @@ local parts = {}
 
 function parts.note(text)
   mq.log.info("%s: %s", text, mq.json.encode({ text = text, list = mq.array({ 1, 2 }) }))
+  assert(mq.re.match(text, "(?<first>.)(x)?", "u").first == text:sub(1, 1))
+  mq.re.gsub(text, "(?:a|b)+", "$0$0")
+  mq.re.set({ "a", "b" }):all(text)
   local digest = mq.hash.sha256(text)
     .. mq.hmac.md5(text, text, { raw = true })
     .. mq.random.token()

@@ -21,7 +21,8 @@ DOCUMENT = (ROOT / "docs" / "LUA_API.md").read_text()
 
 # What a policy can hold. Those of the first group come from SMTP events, the others from calls.
 TYPES = ["connection", "transaction", "address", "message", "buffer", "worker",
-         "task", "timer", "cidr", "set", "map", "counter", "gauge", "histogram", "json", "shared", "ratelimit", "quota", "concurrency", "greylist", "mail", "part"]
+         "task", "timer", "cidr", "set", "map", "counter", "gauge", "histogram", "json", "shared", "ratelimit", "quota", "concurrency", "greylist",
+         "mail", "part", "patterns"]
 
 SETTINGS = {"host": {"inbox": "mailerq", "local_api": "address", "address_api": "address"}}
 
@@ -170,6 +171,7 @@ ask("counter", mq.counter("a"))
 ask("gauge", mq.gauge("b"))
 ask("histogram", mq.histogram("c"))
 ask("timer", mq.after(1000, function() end))
+ask("patterns", mq.re.set({}))
 ask("set", mq.set("names.txt"))
 ask("map", mq.map("names.map"))
 mq.on("context_initialize", function(worker) ask("worker", worker) end)
