@@ -2,7 +2,8 @@
 
 /* mq.re.sub, gsub and split. */
 
-#include "api/re.h"
+#include "api/re_replace.h"
+#include "api/re_call.h"
 #include "base/ascii.h"
 #include "vm/bytes.h"
 #include "vm/stack.h"

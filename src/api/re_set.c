@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/re_set.h"
-#include "api/re.h"
+#include "api/re_call.h"
 #include "vm/bytes.h"
 #include "vm/object.h"
 

@@ -10,6 +10,3 @@ void mqlua_re_set_register(lua_State *L);
 
 /* set(list, options): lua_CFunction whose first upvalue are the expressions of the state. */
 int mqlua_re_set_make(lua_State *L);
-
-/* The flags for the letters of options at index. Raises for others. */
-unsigned mqlua_re_options(lua_State *L, int index);

@@ -93,11 +93,12 @@ static void give(void *memory, void *ud)
 }
 
 /* Also when the allocator refused because the budget is spent, which is the better message. */
-static int out_of_memory(lua_State *L)
+static __attribute__((noreturn)) void out_of_memory(lua_State *L)
 {
     mqlua_vm_look(L);
     lua_pushliteral(L, "not enough memory");
-    return lua_error(L);
+    lua_error(L);
+    __builtin_unreachable();
 }
 
 /* ---- the clock, while PCRE2 works ---- */
@@ -253,16 +254,16 @@ static size_t settings_size(const char *text, size_t size)
     return at;
 }
 
-static int raise_wrong(lua_State *L, const mqlua_regex *regex, int error, size_t offset)
+static void raise_wrong(lua_State *L, const mqlua_regex *regex, int error, size_t offset)
 {
     enum { SHOWN = 200 };
     unsigned char message[200] = "";
     if (error == PCRE2_ERROR_HEAP_FAILED)
-        return out_of_memory(L);
+        out_of_memory(L);
     regex->all->pcre.get_error_message(error, message, sizeof message);
     lua_pushlstring(L, regex->text, regex->size < SHOWN ? regex->size : SHOWN);
-    return luaL_error(L, "mq.re: %s at offset %d of \"%s\"%s", message, (int)offset, lua_tostring(L, -1),
-                      regex->size < SHOWN ? "" : "...");
+    luaL_error(L, "mq.re: %s at offset %d of \"%s\"%s", message, (int)offset, lua_tostring(L, -1),
+               regex->size < SHOWN ? "" : "...");
 }
 
 /* Puts the quick code into regex. Errors are those of the text as it was given. */
