@@ -2,10 +2,16 @@
 
 #include "api/message.h"
 #include "api/assign.h"
+#include "api/content.h"
+#include "api/edits.h"
+#include "api/header_text.h"
 #include "api/headers.h"
+#include "api/compose.h"
+#include "base/utf8.h"
 #include "json/doc.h"
 #include "vm/bytes.h"
 #include "vm/refs.h"
+#include "vm/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,33 +40,6 @@ bool mqlua_message_text(const mqlua_message *m, const char *key, const char **te
     return true;
 }
 
-/* On incoming mail the JSON has the length; on outgoing mail a plugin's MIME is what will be sent. */
-static void push_mime(lua_State *L, void *ud)
-{
-    mqlua_message *m = ud;
-    const char *mime = NULL;
-    size_t size = 0;
-    if (mqlua_event_outgoing(m->event) && (mime = m->env->symbols->mime(m->host)))
-        size = strlen(mime);
-    else if (!mqlua_message_text(m, "mime", &mime, &size) && (mime = m->env->symbols->mime(m->host)))
-        size = strlen(mime);
-    if (mime)
-        mqlua_bytes_push(L, mime, size, &m->mime_slot);
-    else
-        lua_pushnil(L);
-}
-
-static void apply_mime(lua_State *L, void *ud, int index)
-{
-    mqlua_message *m = ud;
-    const char *mime;
-    size_t size;
-    if (!mqlua_bytes_to(L, index, &mime, &size))
-        return;
-    m->env->symbols->set_mime(m->host, mime, size);
-    m->mime_slot.serial++;
-}
-
 static void apply_envelope(lua_State *L, void *ud, int index)
 {
     mqlua_message *m = ud;
@@ -77,16 +56,30 @@ static void apply_recipient(lua_State *L, void *ud, int index)
     m->env->symbols->set_recipient(m->host, text, size);
 }
 
-static void check_writable(lua_State *L, mqlua_message *m, const char *key)
+/* Pushes why a key cannot be written at this event. False, and nothing pushed: it can. */
+static bool push_unwritable(lua_State *L, const mqlua_message *m, const char *key)
 {
     bool addressed = strcmp(key, "envelope") == 0 || strcmp(key, "recipient") == 0;
     if (m->event == MQLUA_OUT_SENT)
-        luaL_error(L, "nothing can be written in smtp_out_sent: the message has left already (json.%s)", key);
-    if (m->event == MQLUA_OUT_DATA && addressed)
-        luaL_error(L,
-                   "%s cannot be changed in smtp_out_data: it was sent before the data; change it in "
-                   "smtp_in_message",
-                   key);
+        lua_pushfstring(L, "nothing can be written in smtp_out_sent: the message has left already (json.%s)",
+                        key);
+    else if (m->event == MQLUA_OUT_DATA && addressed)
+        lua_pushfstring(L,
+                        "%s cannot be changed in smtp_out_data: it was sent before the data; change it in "
+                        "smtp_in_message",
+                        key);
+    else if (m->event == MQLUA_OUT_DATA && strcmp(key, "headers") == 0)
+        lua_pushliteral(L, "headers cannot be added or removed in smtp_out_data: MailerQ may have applied "
+                           "json.headers already; do it in smtp_in_message, or change message.mime");
+    else
+        return false;
+    return true;
+}
+
+static void check_writable(lua_State *L, void *ud, const char *key)
+{
+    if (push_unwritable(L, ud, key))
+        luaL_error(L, "%s", lua_tostring(L, -1));
 }
 
 static void check_assignment(lua_State *L, void *ud, const char *key, int index)
@@ -94,7 +87,7 @@ static void check_assignment(lua_State *L, void *ud, const char *key, int index)
     mqlua_message *m = ud;
     check_writable(L, m, key);
     if (strcmp(key, "mime") == 0)
-        mqlua_headers_check_mime(L, index);
+        mqlua_content_check(L, m, index);
     else if (strcmp(key, "envelope") == 0)
         mqlua_assign_address(L, key, index, true);
     else if (strcmp(key, "recipient") == 0)
@@ -104,13 +97,14 @@ static void check_assignment(lua_State *L, void *ud, const char *key, int index)
 }
 
 static const mqlua_doc_key keys[] = {
-    {"mime", push_mime, apply_mime},
+    {"mime", mqlua_content_push, mqlua_content_apply},
     {"envelope", NULL, apply_envelope},
     {"recipient", NULL, apply_recipient},
     {NULL, NULL, NULL},
 };
 
-static const mqlua_doc_hooks hooks = {.name = "json", .keys = keys, .check = check_assignment};
+static const mqlua_doc_hooks hooks = {
+    .name = "json", .keys = keys, .check = check_assignment, .changed = check_writable};
 
 static bool has_document(const mqlua_message *m)
 {
@@ -174,12 +168,8 @@ static int commit_document(lua_State *L)
 {
     mqlua_message *m = lua_touserdata(L, 1);
     luaL_checkstack(L, 16, "too deep");
-    if (!mqlua_doc_prepare(L, &m->document))
-        return 0;
-    /* What is assigned inside of a nested table is seen here for the first time. */
-    if (m->event == MQLUA_OUT_SENT && mqlua_doc_differs(&m->document))
-        luaL_error(L, "nothing can be written in smtp_out_sent: the message has left already");
-    mqlua_doc_apply(L, &m->document);
+    if (mqlua_doc_prepare(L, &m->document))
+        mqlua_doc_apply(L, &m->document);
     return 0;
 }
 
@@ -262,9 +252,11 @@ static int get_recipient(lua_State *L, void *object)
 
 static int set_key(lua_State *L, void *object, const char *key)
 {
-    mqlua_message_push_json(L, message_of(object));
+    mqlua_message *m = message_of(object);
+    mqlua_doc *doc = mqlua_message_document(L, m);
     lua_pushvalue(L, 2);
-    lua_setfield(L, -2, key);
+    check_assignment(L, m, key, lua_gettop(L));
+    mqlua_doc_set(L, doc, key);
     return 0;
 }
 
@@ -335,6 +327,15 @@ static int set_is_local(lua_State *L, void *object)
     return 0;
 }
 
+/* Pushes the content and the edits of the header as a handler has made them. False: there is no content. */
+static bool push_header(lua_State *L, const char **bytes, size_t *size)
+{
+    mqlua_doc *doc = mqlua_message_document(L, check(L));
+    mqlua_doc_get(L, doc, "mime");
+    mqlua_doc_get(L, doc, "headers");
+    return mqlua_bytes_to(L, -2, bytes, size);
+}
+
 /* message:header(name, n): the n-th field of that name, unfolded. */
 static int l_header(lua_State *L)
 {
@@ -342,9 +343,12 @@ static int l_header(lua_State *L)
     int number = luaL_optint(L, 3, 1);
     size_t size;
     luaL_argcheck(L, number >= 1, 3, "counts from 1");
-    mqlua_message_push_json(L, check(L));
-    lua_getfield(L, -1, "mime");
-    if (!mqlua_bytes_to(L, -1, &bytes, &size) || !mqlua_headers_push(L, bytes, size, name, number))
+    bool there = push_header(L, &bytes, &size);
+    if (there && lua_istable(L, -1))
+        there = mqlua_edits_push(L, bytes, size, lua_gettop(L), name, number);
+    else if (there)
+        there = mqlua_headers_push(L, bytes, size, name, number);
+    if (!there)
         lua_pushnil(L);
     return 1;
 }
@@ -353,12 +357,12 @@ static int l_headers(lua_State *L)
 {
     const char *bytes;
     size_t size;
-    mqlua_message_push_json(L, check(L));
-    lua_getfield(L, -1, "mime");
-    if (mqlua_bytes_to(L, -1, &bytes, &size))
-        mqlua_headers_push_all(L, bytes, size);
-    else
+    if (!push_header(L, &bytes, &size))
         lua_newtable(L);
+    else if (lua_istable(L, -1))
+        mqlua_edits_push_all(L, bytes, size, lua_gettop(L));
+    else
+        mqlua_headers_push_all(L, bytes, size);
     return 1;
 }
 
@@ -371,18 +375,56 @@ static const mqlua_field fields[] = {
     {NULL, NULL, NULL},
 };
 
+/* Makes the tag at index a string of UTF-8. False for nil: what a sender left out is no tag. */
+static bool take_tag(lua_State *L, int index)
+{
+    size_t size;
+    if (lua_isnil(L, index))
+        return false;
+    bool string = lua_type(L, index) == LUA_TSTRING;
+    if (!string && !mqlua_object_text(L, index, &size))
+        luaL_error(L, "message:tag takes strings and addresses, got a %s", luaL_typename(L, index));
+    const char *text = mqlua_bytes_check(L, index, &size);
+    if (size > 64)
+        mqlua_vm_charge(L, size);
+    if (string && mqlua_utf8_is(text, size))
+        return true;
+    mqlua_text clean;
+    mqlua_text_init(&clean, L);
+    mqlua_utf8_clean(mqlua_text_room(&clean, mqlua_utf8_clean(NULL, text, size)), text, size);
+    mqlua_text_push(&clean);
+    lua_replace(L, index);
+    lua_pop(L, 1);
+    return true;
+}
+
 /* message:tag(...): adds those that the message does not have. In C because most policies do it to every
  * message. */
 static int l_tag(lua_State *L)
 {
     mqlua_message *m = check(L);
-    int last = lua_gettop(L);
-    for (int i = 2; i <= last; i++)
-        if (lua_type(L, i) != LUA_TSTRING)
-            luaL_error(L, "message:tag takes strings, got a %s", luaL_typename(L, i));
+    int last = lua_gettop(L), count = 1;
+    for (int i = 2; i <= last; i++) {
+        if (!take_tag(L, i) || ++count == i)
+            continue;
+        lua_pushvalue(L, i);
+        lua_replace(L, count);
+    }
     check_writable(L, m, "tags");
-    mqlua_doc_add_strings(L, mqlua_message_document(L, m), "tags", 2, last);
+    mqlua_doc_add_strings(L, mqlua_message_document(L, m), "tags", 2, count);
     return 0;
+}
+
+/* (message): for methods in Lua that change json.headers. Raises where that cannot be, at whoever called the
+ * method. */
+static int l_check_headers(lua_State *L)
+{
+    if (!push_unwritable(L, check(L), "headers"))
+        return 0;
+    luaL_where(L, 2);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+    return lua_error(L);
 }
 
 /* The others (delay, add_header, ...) are written in Lua: lua/mq/core/message.lua. */
@@ -409,4 +451,14 @@ void mqlua_message_open(lua_State *L)
     mqlua_object_register(L, &message_type);
     mqlua_object_push_methods(L, &message_type);
     lua_setfield(L, LUA_REGISTRYINDEX, "mqlua.message.methods");
+    lua_createtable(L, 0, 4);
+    lua_pushcfunction(L, mqlua_edits_l_forget);
+    lua_setfield(L, -2, "forget");
+    lua_pushcfunction(L, l_check_headers);
+    lua_setfield(L, -2, "check");
+    lua_pushcfunction(L, mqlua_header_text_l_encode);
+    lua_setfield(L, -2, "encode");
+    lua_pushcfunction(L, mqlua_compose_l_add_field);
+    lua_setfield(L, -2, "add_field");
+    lua_setfield(L, LUA_REGISTRYINDEX, "mqlua.message.header");
 }

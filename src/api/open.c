@@ -64,6 +64,8 @@ int mqlua_api_open(lua_State *L)
     lua_newtable(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "mqlua.message.methods");
     lua_setfield(L, -2, "message_methods");
+    lua_getfield(L, LUA_REGISTRYINDEX, "mqlua.message.header");
+    lua_setfield(L, -2, "header");
     lua_getfield(L, LUA_REGISTRYINDEX, "mqlua.tasks");
     lua_setfield(L, -2, "tasks");
     mqlua_limits_push(L);

@@ -89,7 +89,10 @@ static void prepare_key(lua_State *L, mqlua_doc *doc)
     } else if (mqlua_doc_is_deleted(L, -1)) {
         mqlua_merge_remove(L, &doc->merge, doc->root, key);
     } else {
+        size_t before = doc->merge.count;
         mqlua_merge_member(L, &doc->merge, doc->root, key, lua_gettop(L), &path);
+        if (doc->merge.count != before && doc->hooks->changed)
+            doc->hooks->changed(L, doc->ud, key);
     }
 }
 
@@ -142,11 +145,6 @@ bool mqlua_doc_settle(mqlua_doc *doc)
         return false;
     mqlua_merge_apply(&doc->merge);
     return true;
-}
-
-bool mqlua_doc_differs(const mqlua_doc *doc)
-{
-    return doc->merge.count || doc->applied;
 }
 
 static void apply_hooks(lua_State *L, mqlua_doc *doc, int cache)

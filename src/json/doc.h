@@ -36,6 +36,8 @@ typedef struct mqlua_doc_hooks {
     /* Sees every assignment to a top-level key (nil: deletion) before it is staged. May raise, and may put
      * another value at index. May be NULL. */
     void (*check)(lua_State *L, void *ud, const char *key, int index);
+    /* Sees each top-level key in whose table mqlua_doc_prepare found a change. May raise. May be NULL. */
+    void (*changed)(lua_State *L, void *ud, const char *key);
 } mqlua_doc_hooks;
 
 /* Belongs to whoever made it, from begin to end; its members are the business of src/json. */
@@ -97,9 +99,6 @@ bool mqlua_doc_settle(mqlua_doc *doc);
  * slot has ended; then the tree is unchanged and mqlua_doc_discard must follow. Costs next to nothing for an
  * untouched document. */
 bool mqlua_doc_prepare(lua_State *L, mqlua_doc *doc);
-
-/* Between the phases: whether applying changes anything. Never raises. */
-bool mqlua_doc_differs(const mqlua_doc *doc);
 
 /* Second phase. Never raises; needs 8 free places on the stack. The document can be used on. */
 void mqlua_doc_apply(lua_State *L, mqlua_doc *doc);

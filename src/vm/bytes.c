@@ -2,6 +2,7 @@
 #include "vm/bytes.h"
 #include "vm/heavy.h"
 #include "vm/pattern.h"
+#include "vm/text.h"
 #include <limits.h>
 #include <string.h>
 
@@ -135,11 +136,29 @@ static int l_byte(lua_State *L)
     return (int)size;
 }
 
-/* Only buffers are methods' business here: string.lower and string.upper take them just the same. */
+/* Only buffers are methods' business here: the functions of string take them just the same. */
+static int l_gsub(lua_State *L)
+{
+    self(L);
+    return mqlua_pattern_gsub(L);
+}
+
 static int l_lower(lua_State *L)
 {
     self(L);
     return mqlua_heavy_lower(L);
+}
+
+static int l_rep(lua_State *L)
+{
+    self(L);
+    return mqlua_heavy_rep(L);
+}
+
+static int l_reverse(lua_State *L)
+{
+    self(L);
+    return mqlua_heavy_reverse(L);
 }
 
 static int l_upper(lua_State *L)
@@ -166,34 +185,43 @@ static int l_eq(lua_State *L)
     return 1;
 }
 
-/* Pushes the operand at index as a string. */
-static void push_operand(lua_State *L, int index)
+/* A string, a number, a buffer, or an object that shows a text. */
+static const char *operand(lua_State *L, int index, size_t *size)
 {
-    size_t size;
-    const char *data;
-    if (lua_type(L, index) == LUA_TNUMBER || lua_type(L, index) == LUA_TSTRING) {
-        lua_pushvalue(L, index);
-        return;
-    }
-    if (!mqlua_object_test(L, index, &mqlua_bytes_type, NULL) && !mqlua_object_text(L, index, &size))
+    bool shown = mqlua_object_test(L, index, &mqlua_bytes_type, NULL) || mqlua_object_text(L, index, size);
+    if (!shown && !lua_isstring(L, index))
         luaL_error(L, "attempt to concatenate a %s value", luaL_typename(L, index));
-    data = mqlua_bytes_check(L, index, &size);
-    push_charged(L, data, size);
+    return mqlua_bytes_check(L, index, size);
 }
 
+/* One copy besides the result, in place of two, so that large messages fit. */
 int mqlua_bytes_l_concat(lua_State *L)
 {
     lua_settop(L, 2);
-    push_operand(L, 1);
-    push_operand(L, 2);
-    lua_concat(L, 2);
+    size_t left_size, right_size;
+    const char *left = operand(L, 1, &left_size), *right = operand(L, 2, &right_size);
+    mqlua_vm_charge(L, (left_size + right_size) / 16);
+    mqlua_text text;
+    mqlua_text_init(&text, L);
+    mqlua_text_add(&text, left, left_size);
+    mqlua_text_add(&text, right, right_size);
+    mqlua_text_push(&text);
     return 1;
 }
 
 static const luaL_Reg methods[] = {
-    {"byte", l_byte}, {"find", mqlua_pattern_find}, {"gmatch", mqlua_pattern_gmatch},
-    {"len", l_len},   {"lower", l_lower},           {"match", mqlua_pattern_match},
-    {"sub", l_sub},   {"tostring", l_tostring},     {"upper", l_upper},
+    {"byte", l_byte},
+    {"find", mqlua_pattern_find},
+    {"gmatch", mqlua_pattern_gmatch},
+    {"gsub", l_gsub},
+    {"len", l_len},
+    {"lower", l_lower},
+    {"match", mqlua_pattern_match},
+    {"rep", l_rep},
+    {"reverse", l_reverse},
+    {"sub", l_sub},
+    {"tostring", l_tostring},
+    {"upper", l_upper},
     {NULL, NULL},
 };
 

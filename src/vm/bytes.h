@@ -24,6 +24,10 @@ void mqlua_bytes_open(lua_State *L);
  * grows; slot NULL: as long as the vm. data may be NULL when size is 0. Raises on lack of memory. */
 void mqlua_bytes_push(lua_State *L, const char *data, size_t size, mqlua_slot *slot);
 
+/* Pushes a buffer with size bytes of its own, and returns where the caller writes them before a script sees
+ * it. Raises on lack of memory. */
+char *mqlua_bytes_push_room(lua_State *L, size_t size);
+
 /* Pushes a buffer with a copy of its own of size bytes at data. Raises on lack of memory. */
 void mqlua_bytes_push_copy(lua_State *L, const char *data, size_t size);
 

@@ -43,7 +43,7 @@ int mqlua_heavy_upper(lua_State *L)
     return flip_case(L, 'a', 'z');
 }
 
-static int l_reverse(lua_State *L)
+int mqlua_heavy_reverse(lua_State *L)
 {
     size_t size;
     const char *s = mqlua_bytes_check(L, 1, &size);
@@ -60,7 +60,7 @@ static int l_reverse(lua_State *L)
 }
 
 /* string.rep(s, n, separator). One piece is written out, then doubled in place. */
-static int l_rep(lua_State *L)
+int mqlua_heavy_rep(lua_State *L)
 {
     size_t size, gap = 0;
     const char *s = mqlua_bytes_check(L, 1, &size);
@@ -287,8 +287,8 @@ void mqlua_heavy_open(lua_State *L)
     luaL_checktype(L, -1, LUA_TTABLE);
     put(L, "lower", mqlua_heavy_lower);
     put(L, "upper", mqlua_heavy_upper);
-    put(L, "reverse", l_reverse);
-    put(L, "rep", l_rep);
+    put(L, "reverse", mqlua_heavy_reverse);
+    put(L, "rep", mqlua_heavy_rep);
     wrap(L, "format", prepared, charge_strings);
     lua_getglobal(L, LUA_TABLIBNAME);
     luaL_checktype(L, -1, LUA_TTABLE);

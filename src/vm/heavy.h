@@ -16,7 +16,10 @@
 /* Replaces the functions in the global tables. Raises on lack of memory, or when a library is missing. */
 void mqlua_heavy_open(lua_State *L);
 
-/* string.lower and string.upper, for a string or buffer at 1. Raise as Lua's, and when the budget is spent.
+/* string.lower, rep, reverse and upper, for a string or buffer at 1. Raise as Lua's, and when the budget is
+ * spent.
  */
 int mqlua_heavy_lower(lua_State *L);
+int mqlua_heavy_rep(lua_State *L);
+int mqlua_heavy_reverse(lua_State *L);
 int mqlua_heavy_upper(lua_State *L);

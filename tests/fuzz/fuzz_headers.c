@@ -4,6 +4,8 @@
  * is taken from a policy has whole line ends. */
 
 #include "api/headers.h"
+#include "api/compose.h"
+#include "vm/bytes.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -60,8 +62,9 @@ static int written(lua_State *L)
     const input *in = lua_touserdata(L, 1);
     size_t size;
     lua_pushlstring(L, in->data, in->size);
-    mqlua_headers_check_mime(L, 2); /* raises for what is none */
-    const char *mime = lua_tolstring(L, 2, &size);
+    mqlua_compose_check(L, 2, false); /* raises for what is none */
+    const char *mime;
+    mqlua_bytes_to(L, 2, &mime, &size);
     for (size_t i = 0; i < size; i++)
         if ((mime[i] == '\n' && (!i || mime[i - 1] != '\r')) ||
             (mime[i] == '\r' && (i + 1 == size || mime[i + 1] != '\n')) || !mime[i])

@@ -283,8 +283,8 @@ def test_headers(probe):
 
 
 @pytest.mark.parametrize("code", [
-    "add_header('X-A', 'a\\r\\nX-B: c')", "add_header('X-A:', 'x')", "add_header('', 'x')", "add_header('X A', 'x')", "add_header('X-A', 5)",
-    "add_header('X-A', 'x\\0')", "remove_header('X\\n')", "tag(5)", "add_dkim('x')", "add_dkim{domain = 'x'}", "delay(-1)", "delay('x')",
+    "add_header('X-A', {})", "add_header('X-A:', 'x')", "add_header('', 'x')", "add_header('X A', 'x')", "add_header('X-A', 5)",
+    "remove_header('X\\n')", "tag(5)", "add_dkim('x')", "add_dkim{domain = 'x'}", "delay(-1)", "delay('x')",
     "expire(0/0)", "expire(1e12)", "header()", "header('X', 0)"])
 def test_helpers_refuse(probe, code):
     assert probe.error(message=f"raises(function() message:{code} end)") != "NO ERROR"

@@ -8,7 +8,7 @@
 ---@field json mq.message_json
 local message = {}
 
----The value of the n-th header field of that name, unfolded.
+---The value of the n-th header field of that name, unfolded, with the edits of the policy.
 ---@param name string
 ---@param n? integer default 1
 ---@return string?
@@ -18,21 +18,21 @@ function message:header(name, n) end
 ---@field name string
 ---@field value string
 
----All header fields in order.
+---All header fields in order, with the edits of the policy.
 ---@return mq.header_field[]
 function message:headers() end
 
----MailerQ adds the field when it sends the message.
+---MailerQ adds the field when it sends the message. Nothing is added for nil.
 ---@param name string
----@param value string
+---@param value string | mq.address | mq.buffer | nil
 function message:add_header(name, value) end
 
 ---MailerQ removes every field of that name when it sends the message.
 ---@param name string
 function message:remove_header(name) end
 
----Adds tags that are not there yet.
----@param ... string
+---Adds tags that are not there yet; nil is passed over.
+---@param ... string | mq.address | mq.buffer | nil
 function message:tag(...) end
 
 ---@class mq.dkim_key

@@ -5,8 +5,11 @@
 local mq, private = ...
 
 local error, type, tostring, date = error, type, tostring, os.date
-local find, now, null, array, object = string.find, mq.now, mq.null, mq.array, mq.object
+local table_remove = table.remove
+local find, lower, now, null, array, object = string.find, string.lower, mq.now, mq.null, mq.array, mq.object
 local methods = private.message_methods
+local check_headers, forget = private.header.check, private.header.forget
+local encode, add_field = private.header.encode, private.header.add_field
 
 local function check_seconds(seconds, name)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 or seconds > 366 * 86400 then
@@ -19,19 +22,11 @@ local function time_in(seconds)
   return date("!%Y-%m-%d %H:%M:%S", now() + seconds)
 end
 
--- Header text goes into the message as it is: a line end in it would start another field, or the body.
-local function check_header_name(name, level)
+-- The names that message:headers() returns, and no others: MailerQ would leave such a field out, or break the
+-- header.
+local function check_header_name(name)
   if type(name) ~= "string" or not find(name, "^[!-9;-~]+$") then
-    error(
-      "a header name must be printable characters without blanks and colon, got " .. tostring(name),
-      level + 1
-    )
-  end
-end
-
-local function check_header_value(value)
-  if type(value) ~= "string" or find(value, "[\r\n%z]") then
-    error("a header value must be a string without CR, LF and NUL", 3)
+    error("a header name must be printable characters without blanks and colon, got " .. tostring(name), 3)
   end
 end
 
@@ -75,43 +70,71 @@ end
 local function header_edits(message)
   local json = message.json
   local headers = json.headers
-  if headers == nil or headers == null then
+  if type(headers) ~= "table" then
     json.headers = object({})
     headers = json.headers
   end
   return headers
 end
 
--- message:add_header(name, value): MailerQ adds the field when it sends the message.
-function methods.add_header(message, name, value)
-  check_header_name(name, 2)
-  check_header_value(value)
-  local headers = header_edits(message)
-  local append = headers.append
-  if append == nil then
-    append = object({})
-    headers.append = append
-  end
-  local old = append[name]
-  if old == nil then
-    append[name] = value
+-- Adds to what is nil, one value, or a list.
+local function add_value(holder, key, value)
+  local old = holder[key]
+  if old == nil or old == null then
+    holder[key] = value
   elseif type(old) == "table" then
     old[#old + 1] = value
   else
-    append[name] = array({ old, value })
+    holder[key] = array({ old, value })
   end
 end
 
--- message:remove_header(name): MailerQ removes every field of that name when it sends the message.
-function methods.remove_header(message, name)
-  check_header_name(name, 2)
-  local headers = header_edits(message)
-  local remove = headers.remove
-  if remove == nil then
-    headers.remove = array({ name })
-  elseif type(remove) == "string" then
-    headers.remove = array({ remove, name })
-  else
-    remove[#remove + 1] = name
+-- Takes a name off the fields to remove. Was it one of them?
+local function keep_name(headers, name)
+  local remove, there = headers.remove, false
+  if type(remove) == "string" then
+    remove = array({ remove })
+    headers.remove = remove
   end
+  for i = type(remove) == "table" and #remove or 0, 1, -1 do
+    if type(remove[i]) == "string" and lower(remove[i]) == lower(name) then
+      table_remove(remove, i)
+      there = true
+    end
+  end
+  return there
+end
+
+-- A line that is longer is no header of RFC 5322. Whether MailerQ would fold it is not known.
+local LONGEST_LINE = 998
+
+-- message:add_header(name, value): MailerQ adds the field when it sends the message. A field that has to be
+-- folded is put into the content at once.
+function methods.add_header(message, name, value)
+  check_header_name(name)
+  check_headers(message)
+  if value == nil then
+    return
+  elseif type(value) ~= "string" and type(value) ~= "userdata" then
+    error("a header value must be a string, got a " .. type(value), 2)
+  end
+  local text, headers, mime = encode(value), header_edits(message), message.mime
+  if #name + #": " + #text > LONGEST_LINE and mime then
+    message.mime = add_field(mime, name, text, keep_name(headers, name))
+  else
+    if type(headers.append) ~= "table" then
+      headers.append = object({})
+    end
+    add_value(headers.append, name, text)
+  end
+end
+
+-- message:remove_header(name): MailerQ removes every field of that name when it sends the message; those that
+-- a handler has added are forgotten at once.
+function methods.remove_header(message, name)
+  check_header_name(name)
+  check_headers(message)
+  local headers = header_edits(message)
+  forget(headers, name)
+  add_value(headers, "remove", name)
 end
