@@ -2,7 +2,7 @@
 
 #include "api/assign.h"
 #include "api/address.h"
-#include "api/message.h"
+#include "api/message_host.h"
 #include "base/ascii.h"
 #include "base/email.h"
 

@@ -6,7 +6,7 @@
  * thread during the message's event; nothing yields.
  */
 
-#include "api/message.h"
+#include "api/message_host.h"
 
 /* The content that the host has: its size and its bytes, which stay until another one is set. NULL: none. On
  * outgoing mail it is what a plugin set, else the JSON's string. Never raises. */

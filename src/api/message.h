@@ -6,23 +6,7 @@
  * local) and reaches the host by mqlua_message_commit, all of it or nothing.
  */
 
-#include "api/address.h"
-#include "api/env.h"
-#include "json/doc.h"
-#include "mq/event.h"
-#include "vm/object.h"
-
-typedef struct mqlua_message {
-    mqlua_slot slot;      /* moves on at the end of the event */
-    mqlua_slot mime_slot; /* moves on when another MIME is committed */
-    MQ_Message *host;     /* NULL: over */
-    mqlua_env *env;
-    struct mqlua_message *next, *previous; /* in env->messages */
-    mqlua_event event;
-    mqlua_local local;
-    int object;         /* registry reference, or LUA_NOREF */
-    mqlua_doc document; /* begun when first asked for */
-} mqlua_message;
+#include "api/message_host.h"
 
 /* A zeroed (or ended) struct becomes the message of an event. */
 void mqlua_message_init(mqlua_message *message, mqlua_env *env, MQ_Message *host, mqlua_event event);
@@ -35,10 +19,6 @@ void mqlua_message_end(mqlua_message *message);
 void mqlua_message_push(lua_State *L, mqlua_message *message);
 void mqlua_message_push_json(lua_State *L, mqlua_message *message);
 mqlua_doc *mqlua_message_document(lua_State *L, mqlua_message *message); /* not pushed */
-
-/* The text that the host has under key ("recipient"); what is staged is not looked at. False: there is none.
- * Never raises. */
-bool mqlua_message_text(const mqlua_message *message, const char *key, const char **text, size_t *size);
 
 /* Writes what is staged. 0, or -1 with *error (malloc'ed, may be NULL): nothing was written then. Not from
  * inside Lua. */

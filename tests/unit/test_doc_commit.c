@@ -361,7 +361,7 @@ static void test_hooks(void **state)
                                          {"envelope", NULL, apply_any},
                                          {"absent", get_nothing, NULL},
                                          {NULL, NULL, NULL}};
-    static const mqlua_doc_hooks hooks = {"json", keys, check_any};
+    static const mqlua_doc_hooks hooks = {.name = "json", .keys = keys, .check = check_any};
     hooked h = {0};
     fixture f;
     fixture_start(&f, library, "{\"envelope\":\"e\",\"mime\":\"in the tree\",\"absent\":1}", &hooks, &h);
