@@ -2,11 +2,11 @@
 
 #include "api/message.h"
 #include "api/assign.h"
+#include "api/compose.h"
 #include "api/content.h"
 #include "api/edits.h"
 #include "api/header_text.h"
 #include "api/headers.h"
-#include "api/compose.h"
 #include "base/utf8.h"
 #include "json/doc.h"
 #include "vm/bytes.h"
