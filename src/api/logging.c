@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/logging.h"
 #include "api/env.h"
+#include "vm/explain.h"
 #include "vm/stack.h"
 
 #include <stdio.h>
@@ -12,7 +13,7 @@ static const char *format(lua_State *L, const char *name)
         lua_replace(L, 1); /* an address, a buffer */
     luaL_checkstring(L, 1);
     if (lua_gettop(L) == 1)
-        return lua_tostring(L, 1);
+        return mqlua_explain_line(L, 1);
     mqlua_stack_check(L);                  /* __tostring */
     lua_pushvalue(L, lua_upvalueindex(2)); /* string.format, as it was when the library opened */
     lua_insert(L, 1);
@@ -23,7 +24,7 @@ static const char *format(lua_State *L, const char *name)
         lua_pushfstring(L, "to '%s'", name);
         luaL_error(L, "%s", luaL_gsub(L, lua_tostring(L, -2), "to '?'", lua_tostring(L, -1)));
     }
-    return lua_tostring(L, 1);
+    return mqlua_explain_line(L, 1);
 }
 
 static int l_write(lua_State *L)

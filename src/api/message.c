@@ -329,7 +329,8 @@ static bool push_header(lua_State *L, const char **bytes, size_t *size)
 /* message:header(name, n): the n-th field of that name, unfolded. */
 static int l_header(lua_State *L)
 {
-    const char *name = luaL_checkstring(L, 2), *bytes;
+    luaL_checkstring(L, 2);
+    const char *name = mqlua_object_name(L, 2), *bytes;
     int number = luaL_optint(L, 3, 1);
     size_t size;
     luaL_argcheck(L, number >= 1, 3, "counts from 1");

@@ -8,6 +8,7 @@
 #include "mq/log.h"
 #include "vm/object.h"
 #include "vm/stack.h"
+#include "vm/explain.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -195,7 +196,7 @@ static void read_options(lua_State *L, mqlua_metric_spec *spec, const char *func
 {
     static const char *const names[] = {"labels", "max_series", "help", "buckets", NULL};
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        const char *key = mqlua_object_name(L, -2);
         int value = lua_gettop(L);
         if (strcmp(key, "labels") == 0) {
             read_labels(L, value, spec, function);
@@ -207,7 +208,7 @@ static void read_options(lua_State *L, mqlua_metric_spec *spec, const char *func
         } else if (strcmp(key, "help") == 0) {
             if (lua_type(L, value) != LUA_TSTRING)
                 luaL_error(L, "%s: help must be a text", function);
-            spec->help = lua_tostring(L, value);
+            spec->help = mqlua_explain_line(L, value);
         } else if (strcmp(key, "buckets") == 0) {
             if (spec->kind != MQLUA_HISTOGRAM)
                 luaL_error(L, "%s: buckets are for mq.histogram", function);

@@ -4,6 +4,7 @@
 #include "api/verdict.h"
 #include "vm/refs.h"
 #include "vm/stack.h"
+#include "vm/explain.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,8 @@ static mqlua_registry *open_registry(lua_State *L, const char *function)
 
 static mqlua_event check_event(lua_State *L, int index, bool with_reload)
 {
-    const char *name = luaL_checkstring(L, index);
+    luaL_checkstring(L, index);
+    const char *name = mqlua_object_name(L, index);
     mqlua_event event = mqlua_event_find(name);
     if (event < MQLUA_EVENTS || (event == MQLUA_RELOAD && with_reload))
         return event;
@@ -55,7 +57,7 @@ static void check_keys(lua_State *L, int index, const char *what, const char *co
 {
     mqlua_stack_check(L); /* __index, when the options are read */
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? mqlua_object_name(L, -2) : NULL;
         int i = 0;
         while (key && names[i] && strcmp(names[i], key) != 0)
             i++;
@@ -127,7 +129,7 @@ static void read_options(lua_State *L, mqlua_handler *handler, mqlua_event event
         if (lua_type(L, -1) != LUA_TSTRING || lua_objlen(L, -1) == 0 ||
             lua_objlen(L, -1) >= sizeof handler->name)
             luaL_error(L, "'name' must be a string of 1 to %d bytes", (int)sizeof handler->name - 1);
-        snprintf(handler->name, sizeof handler->name, "%s", lua_tostring(L, -1));
+        snprintf(handler->name, sizeof handler->name, "%s", mqlua_explain_line(L, -1));
         check_unique(L, handlers, handler->name, event);
     }
     lua_getfield(L, 3, "chunks");

@@ -3,6 +3,7 @@
 
 /* Tables of options that functions of the library take as their last argument. */
 
+#include "vm/object.h"
 #include <lauxlib.h>
 #include <stdbool.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static inline bool mqlua_option_flag(lua_State *L, int index, const char *functi
         return false;
     luaL_checktype(L, index, LUA_TTABLE);
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        const char *key = mqlua_object_name(L, -2);
         if (strcmp(key, name) != 0)
             luaL_error(L, "%s has no option '%s': it knows '%s'", function, key, name);
         if (!lua_isboolean(L, -1))

@@ -63,7 +63,7 @@ static bool check_persist(lua_State *L, int index)
 static void check_options(lua_State *L, size_t *capacity, bool *persist)
 {
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        const char *name = mqlua_object_name(L, -2);
         if (strcmp(name, "capacity") != 0 && strcmp(name, "persist") != 0)
             luaL_error(L, "mq.shared: unknown option '%s'; there are capacity and persist", name);
     }

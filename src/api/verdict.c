@@ -125,7 +125,8 @@ static int push_reply(lua_State *L, mqlua_verdict_kind kind, int code_default, c
     int code = luaL_optint(L, 1, code_default);
     if (mqlua_verdict_wrong_code(kind, code, line, sizeof line))
         luaL_argerror(L, 1, line);
-    const char *status = luaL_optstring(L, 2, status_default);
+    luaL_optstring(L, 2, NULL);
+    const char *status = lua_isnoneornil(L, 2) ? status_default : mqlua_object_name(L, 2);
     if (mqlua_verdict_wrong_status(kind, status, line, sizeof line))
         luaL_argerror(L, 2, line);
     const char *reply = lua_pushfstring(L, "%d %s %s", code, status, clean_line(L, 3, text, true, line));

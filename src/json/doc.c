@@ -164,7 +164,7 @@ static int l_index(lua_State *L)
     mqlua_doc *doc = mqlua_doc_check(L);
     if (lua_type(L, 2) != LUA_TSTRING)
         return 0;
-    if (is_method(lua_tostring(L, 2))) {
+    if (is_method(mqlua_object_name(L, 2))) {
         mqlua_doc_push_class(L);
         lua_rawgeti(L, -1, MQLUA_DOC_TOTABLE);
     } else {

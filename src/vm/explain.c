@@ -2,6 +2,7 @@
 #include "vm/explain.h"
 #include "vm/stack.h"
 #include <lauxlib.h>
+#include <string.h>
 
 /* nil where it returns no text. */
 static int call_tostring(lua_State *L)
@@ -12,12 +13,28 @@ static int call_tostring(lua_State *L)
     return 1;
 }
 
+const char *mqlua_explain_line(lua_State *L, int index)
+{
+    size_t size;
+    const char *text = lua_tolstring(L, index, &size);
+    if (!memchr(text, 0, size))
+        return text;
+    index = index > 0 ? index : lua_gettop(L) + 1 + index;
+    char *line = lua_newuserdata(L, size);
+    for (size_t i = 0; i < size; i++)
+        line[i] = text[i] ? text[i] : ' ';
+    lua_pushlstring(L, line, size);
+    lua_replace(L, index);
+    lua_pop(L, 1);
+    return lua_tostring(L, index);
+}
+
 const char *mqlua_explain(lua_State *L)
 {
     int object = lua_gettop(L);
     if (lua_isstring(L, object)) {
         lua_pushvalue(L, object);
-        return lua_tostring(L, -1);
+        return mqlua_explain_line(L, -1);
     }
     lua_pushcfunction(L, call_tostring);
     lua_pushvalue(L, object);
@@ -25,5 +42,5 @@ const char *mqlua_explain(lua_State *L)
         lua_pop(L, 1);
         lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, object));
     }
-    return lua_tostring(L, -1);
+    return mqlua_explain_line(L, -1);
 }

@@ -171,7 +171,8 @@ static int l_open(lua_State *L)
 {
     char error[MQLUA_FILES_ERROR];
     const char *path = check_path(L, 1);
-    const char *mode = luaL_optstring(L, 2, "r");
+    luaL_optstring(L, 2, NULL);
+    const char *mode = lua_isnoneornil(L, 2) ? "r" : mqlua_object_name(L, 2);
     int how = how_of(mode);
     luaL_argcheck(L, how, 2, "invalid mode");
     mqlua_vm_charge(L, 1000); /* some calls of the system */

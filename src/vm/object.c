@@ -113,6 +113,13 @@ static mqlua_object *self(lua_State *L, const access *a)
     return object;
 }
 
+const char *mqlua_object_name(lua_State *L, int index)
+{
+    size_t size = 0;
+    const char *name = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &size) : NULL;
+    return name && strlen(name) == size ? name : "?";
+}
+
 static int l_index(lua_State *L)
 {
     const access *a = lua_touserdata(L, lua_upvalueindex(1));

@@ -62,6 +62,10 @@ void *mqlua_object_test(lua_State *L, int index, const mqlua_type *type, bool *a
  * or is something else. Never raises. */
 const char *mqlua_object_text(lua_State *L, int index, size_t *size);
 
+/* The string at index where names are looked up: "?" for what is no string and what has a NUL byte, because
+ * no name is like that. Lives as long as the string. Never raises. */
+const char *mqlua_object_name(lua_State *L, int index);
+
 /* Of a NULL-terminated list of names, the one nearest to name, or NULL when none is near. Never raises. */
 const char *mqlua_object_nearest(const char *name, const char *const *names, size_t stride);
 

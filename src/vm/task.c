@@ -127,9 +127,15 @@ static int describe_failure(lua_State *L)
         lua_pushstring(L, f->message);
         lua_xmove(L, co, 1);
     }
-    const char *message = f->text ? f->text : lua_tostring(co, -1);
-    if (!message)
+    const char *message = f->text;
+    if (!message && lua_isstring(co, -1)) {
+        size_t size;
+        const char *text = lua_tolstring(co, -1, &size);
+        lua_pushlstring(L, text, size);
+        message = mqlua_explain_line(L, -1);
+    } else if (!message) {
         message = lua_pushfstring(L, "(error object is a %s value)", lua_typename(co, lua_type(co, -1)));
+    }
     luaL_traceback(L, co, message, 0);
     free(f->text);
     f->text = strdup(lua_tostring(L, -1));

@@ -335,3 +335,30 @@ def test_error_objects_say_what_they_are(pause):
 def test_error_objects_at_the_top_level_say_what_they_are_and_where(object, said):
     status, stderr = start(f"\n\nlocal function fails() error({object}) end\nfails()\nlocal x = 1\n")
     assert status > 0 and said in stderr and "policy.lua:3: in function 'fails'" in stderr and "memory" not in stderr
+
+
+def test_a_nul_cuts_no_line_of_the_log():
+    policy = 'mq.counter("c_total", {help = "he\\0lp"})\n' \
+             'mq.on("smtp_in_mailfrom", function()\n' \
+             '  mq.log.info("one\\0two")\n' \
+             '  mq.log.warn("%s three", "one\\0two")\n' \
+             '  mq.log.info("%s", mq.metrics():match("c_total ([^\\n]*)"))\n' \
+             '  mq.spawn(function() error("task\\0failed") end)\n' \
+             '  mq.sleep(0.01)\n' \
+             '  error("handler\\0failed")\n' \
+             'end, {name = "na\\0me"})\n'
+    with Host(policy=policy) as host:
+        assert host.send() == {}
+        for said in [":3: one two \\(", ":4: one two three", "he lp", "a spawned task failed: .*task failed",
+                     "handler 'na me' of smtp_in_mailfrom failed: .*handler failed"]:
+            host.wait_stderr(said)
+
+
+@pytest.mark.parametrize("call", [
+    "mq.on('smtp_in_rcptto\\0', print)", "mq.on('smtp_in_rcptto', print, {['name\\0'] = 'x'})",
+    "mq.configure({['deadline\\0'] = 1})",
+    "mq.counter('x_total', {['help\\0'] = 'x'})", "mq.shared('x', {['capacity\\0'] = '1MB'})", "mq.reject(550, '5.1.1\\0')",
+    "mq.hash.sha256('x', {['raw\\0'] = true})", "io.open('policy.lua', 'r\\0')"])
+def test_a_name_with_a_nul_is_none_of_ours(call):
+    status, stderr = start(call + "\nlocal x = 1\n")
+    assert status > 0 and "policy.lua:1: " in stderr
