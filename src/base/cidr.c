@@ -277,7 +277,7 @@ static bool contains(const mqlua_cidr *cidr, address *addr)
 bool mqlua_cidr_contains(const mqlua_cidr *cidr, const struct sockaddr *sa)
 {
     address addr = {.v4 = true};
-    if (!sa)
+    if (!cidr || !sa)
         return false;
     if (sa->sa_family == AF_INET) {
         struct sockaddr_in in;

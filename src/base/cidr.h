@@ -36,7 +36,8 @@ void mqlua_cidr_finish_steps(mqlua_cidr *cidr, void (*step)(void *ud, size_t cou
 /* A finished set of a NULL-terminated list. NULL with *error (malloc'ed). Owned by the caller. */
 mqlua_cidr *mqlua_cidr_parse(char *const *texts, char **error);
 
-/* Is the address in one of the networks? False for other address families and for NULL. */
+/* Is the address in one of the networks? False for other address families, for NULL, and where
+ * there is no set (NULL). */
 bool mqlua_cidr_contains(const mqlua_cidr *cidr, const struct sockaddr *address);
 
 /* The same for text. 1 yes, 0 no, -1 when text is no IP address. A zone (fe80::1%eth0) is ignored. */

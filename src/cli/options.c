@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cidr.h"
 #include "base/error.h"
 #include "base/number.h"
 #include "cli/cli.h"
-#include "host/range.h"
 
 enum { WORKERS_MOST = 256 };
 
@@ -167,13 +167,17 @@ static bool parse_seconds(const char *name, const char *text, double *seconds)
 
 static bool add_proxies(struct host_options *host, char *list)
 {
-    char *rest = NULL;
+    char *rest = NULL, *error = NULL;
+    if (!host->proxies && !(host->proxies = mqlua_cidr_new(NULL, NULL)))
+        return complain("not enough memory");
     for (char *item = strtok_r(list, ",", &rest); item; item = strtok_r(NULL, ",", &rest)) {
-        host->proxies = grow(host->proxies, host->proxy_count, sizeof *host->proxies);
-        if (!host_range_parse(item, &host->proxies[host->proxy_count]))
-            return complain("--proxy-from '%s': expected ADDRESS or ADDRESS/BITS", item);
-        host->proxy_count++;
+        if (mqlua_cidr_add(host->proxies, item, strlen(item), &error))
+            continue;
+        complain("--proxy-from: %s", error ? error : "not enough memory");
+        free(error);
+        return false;
     }
+    mqlua_cidr_finish(host->proxies);
     return true;
 }
 
@@ -369,7 +373,7 @@ void cli_options_free(struct cli_options *options)
         free(options->owned[i]);
     free(options->owned);
     free(options->host.listens);
-    free(options->host.proxies);
+    mqlua_cidr_free(options->host.proxies);
     free(options->host.plugins);
     free(options->default_plugin);
 }

@@ -23,20 +23,13 @@ struct host_listen {
     bool tls;
 };
 
-/* A range of addresses of one family, IPv4 as mapped IPv6. */
-struct host_range {
-    struct in6_addr address;
-    unsigned int bits;
-};
-
 /* What the command line says. Strings are borrowed and must outlive the host. */
 struct host_options {
     struct host_knobs knobs;
     struct host_listen *listens;
     size_t listen_count;
-    struct host_range *proxies;
-    size_t proxy_count;
-    const char **plugins; /* files and folders */
+    struct mqlua_cidr *proxies; /* base/cidr.h, finished; NULL: none */
+    const char **plugins;       /* files and folders */
     size_t plugin_count;
     int workers;
     const char *hostname;

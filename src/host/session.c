@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cidr.h"
 #include "host/call.h"
 #include "host/connection.h"
 #include "host/host.h"
 #include "host/proxy.h"
-#include "host/range.h"
 #include "host/session_state.h"
 #include "host/stream.h"
 #include "host/worker.h"
@@ -499,7 +499,7 @@ void host_session_start(struct host_worker *worker, int fd, bool tls)
     ev_timer_init(&session->more, on_more, 0, 0);
     session->more.data = session;
     ev_timer_again(worker->loop, &session->idle);
-    bool proxied = host_range_contains(worker->host->options, &peer);
+    bool proxied = mqlua_cidr_contains(worker->host->options->proxies, (const struct sockaddr *)&peer);
     if (proxied)
         host_stream_peek(stream, true);
     plan_opening(session, proxied);

@@ -126,7 +126,7 @@ def check_sources():
 OPEN = [
     {"vm/bytes", "vm/heavy", "vm/pattern"},
     {f"host/{unit}" for unit in """address api call chain connection guard handle host listener loader loop out_connection
-     out_dialogue outgoing range rules sentinel session session_state stream stream_internal worker""".split()},
+     out_dialogue outgoing rules sentinel session session_state stream stream_internal worker""".split()},
 ]
 
 
