@@ -8,8 +8,8 @@
 #include "api/env.h"
 
 /* Moves a connection to the state of env, with its vars and those of its transaction; objects of it that the
- * old state has are dead from here on. No task of it may be alive. numbers: one counter for all connections of
- * a worker, so that what they share stays shared (vm/copy.h). */
+ * old state has are dead from here on. No task of it may be alive. numbers: one counter for all connections
+ * of a worker, so that what they share stays shared (vm/copy.h). */
 void mqlua_move_connection(mqlua_connection *connection, mqlua_env *env, uint64_t *numbers);
 
 /* What a state hands on to the one after it, in a vm of its own, so that it can go to another thread. */
