@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_CAPACITY = 1 << 20 };
+enum { DEFAULT_CAPACITY = 1 << 20, MOST = 1000 };
 
 /* One dictionary that the policy of a state declared. */
 typedef struct mqlua_declared {
@@ -29,6 +29,23 @@ static mqlua_declared *find(const mqlua_env *env, const char *name)
     if (strcmp(declared->shared->name, name) == 0)
         return declared;
     return NULL;
+}
+
+/* The capacities of what the state declared. Raises where it may declare no more. */
+static size_t sum(lua_State *L, const mqlua_env *env)
+{
+    const mqlua_declared *declared;
+    size_t bytes = 0;
+    int count = 0;
+    LIST_FOREACH(declared, &env->declared, link)
+    {
+        bytes += declared->capacity < MQLUA_DICT_LEAST ? MQLUA_DICT_LEAST : declared->capacity;
+        count++;
+    }
+    if (count >= MOST)
+        luaL_error(L, "mq.shared: a policy has at most %d dictionaries", MOST);
+    mqlua_vm_charge(L, 10 * (size_t)count);
+    return bytes;
 }
 
 /* Bytes, or a text such as "10MB". */
@@ -77,9 +94,10 @@ static void check_options(lua_State *L, size_t *capacity, bool *persist)
 static mqlua_declared *declare(lua_State *L, mqlua_env *env, const char *name, size_t capacity, bool persist)
 {
     char *error = NULL, where[MQLUA_SHARED_NAME + 32];
+    size_t mine = sum(L, env);
     mqlua_declared *declared = calloc(1, sizeof *declared);
     if (declared)
-        declared->shared = mqlua_dicts_open(env->dicts, name, capacity, persist, &error);
+        declared->shared = mqlua_dicts_open(env->dicts, name, capacity, persist, mine, &error);
     if (!declared || !declared->shared) {
         free(declared);
         snprintf(where, sizeof where, "mq.shared: %s", name);

@@ -73,24 +73,43 @@ static mqlua_shared *longest_unused(mqlua_dicts *dicts)
     return found;
 }
 
-/* Whether there is room for more bytes, after what nobody uses has gone. */
+/* Lets go of what nobody uses, until there is room for more bytes or all of it is gone. */
+static void make_room(mqlua_dicts *dicts, size_t more)
+{
+    for (mqlua_shared *unused; dicts->sum + more > dicts->limit && (unused = longest_unused(dicts));)
+        free_shared(dicts, unused);
+}
+
+/* Whether there is room for more bytes. What generations have that are to go does not stand in the way of the
+ * next one. */
 static bool has_room(mqlua_dicts *dicts, size_t more, char **error)
 {
-    if (more > dicts->limit) {
+    make_room(dicts, more);
+    if (dicts->sum + more <= 2 * dicts->limit)
+        return true;
+    mqlua_error_set(error,
+                    "there is no room for %zu bytes until connections of earlier generations have ended: all "
+                    "dictionaries have %zu of %zu (twice shared.memory in the settings)",
+                    more, dicts->sum, 2 * dicts->limit);
+    return false;
+}
+
+/* Whether a generation that has so many bytes already may have more. */
+static bool is_allowed(const mqlua_dicts *dicts, size_t mine, size_t more, char **error)
+{
+    if (more <= dicts->limit && mine <= dicts->limit - more)
+        return true;
+    if (more > dicts->limit)
         mqlua_error_set(
             error,
             "its capacity of %zu bytes is more than all dictionaries may have, %zu (shared.memory "
             "in the settings)",
             more, dicts->limit);
-        return false;
-    }
-    for (mqlua_shared *unused; dicts->sum > dicts->limit - more && (unused = longest_unused(dicts));)
-        free_shared(dicts, unused);
-    if (dicts->sum <= dicts->limit - more)
-        return true;
-    mqlua_error_set(
-        error, "there is no room for %zu bytes: the others have %zu of %zu (shared.memory in the settings)",
-        more, dicts->sum, dicts->limit);
+    else
+        mqlua_error_set(
+            error,
+            "there is no room for %zu bytes: the others have %zu of %zu (shared.memory in the settings)",
+            more, mine, dicts->limit);
     return false;
 }
 
@@ -121,9 +140,11 @@ static mqlua_shared *make(mqlua_dicts *dicts, const char *name, size_t capacity,
 /* ---- without ---- */
 
 mqlua_shared *mqlua_dicts_open(mqlua_dicts *dicts, const char *name, size_t capacity, bool persist,
-                               char **error)
+                               size_t mine, char **error)
 {
     capacity = capacity < MQLUA_DICT_LEAST ? MQLUA_DICT_LEAST : capacity;
+    if (!is_allowed(dicts, mine, capacity, error))
+        return NULL;
     pthread_mutex_lock(&dicts->lock);
     mqlua_shared *shared = find(dicts, name);
     if (!shared)
@@ -144,8 +165,10 @@ void mqlua_dicts_use(mqlua_dicts *dicts, mqlua_shared *shared)
 void mqlua_dicts_close(mqlua_dicts *dicts, mqlua_shared *shared)
 {
     pthread_mutex_lock(&dicts->lock);
-    if (--shared->users == 0)
+    if (--shared->users == 0) {
         shared->left = ++dicts->leavings;
+        make_room(dicts, 0);
+    }
     pthread_mutex_unlock(&dicts->lock);
 }
 

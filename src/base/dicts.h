@@ -6,7 +6,8 @@
  * who comes back to it finds its entries. What nobody uses goes when another one needs its room, the longest
  * unused first.
  *
- * The sum of the capacities is bounded. Any thread.
+ * The sum of the capacities is bounded for each generation of a policy, and for all of them together at twice
+ * that: the next one finds room while the one before goes on. Any thread.
  */
 
 #include "base/dict.h"
@@ -31,8 +32,8 @@ typedef struct mqlua_shared {
     uint64_t saved; /* changes that the file has */
 } mqlua_shared;
 
-/* limit: bytes for all of them together, 0: 64 GB. fill (may be NULL) is called with a new dictionary that is
- * to persist, before anybody knows it. NULL when memory is out. Owned by the caller. */
+/* limit: bytes for those of one generation together, 0: 64 GB. fill (may be NULL) is called with a new
+ * dictionary that is to persist, before anybody knows it. NULL when memory is out. Owned by the caller. */
 mqlua_dicts *mqlua_dicts_new(size_t limit, void (*fill)(void *ud, mqlua_shared *shared), void *ud);
 
 /* Nobody uses one of them any more. NULL is fine. */
@@ -42,10 +43,11 @@ void mqlua_dicts_free(mqlua_dicts *dicts);
  * MQLUA_SHARED_NAME bytes. */
 bool mqlua_dicts_is_name(const char *text, size_t size);
 
-/* The dictionary of that name, made with that capacity where there is none. Each call takes a close. NULL
- * with *error (malloc'ed) when there is no room or no memory. */
+/* The dictionary of that name, made with that capacity where there is none. mine: the capacities that the
+ * generation asked for before. Each call takes a close. NULL with *error (malloc'ed) when there is no room or
+ * no memory. */
 mqlua_shared *mqlua_dicts_open(mqlua_dicts *dicts, const char *name, size_t capacity, bool persist,
-                               char **error);
+                               size_t mine, char **error);
 void mqlua_dicts_close(mqlua_dicts *dicts, mqlua_shared *shared);
 
 /* One more user of one that is used: one more close. */

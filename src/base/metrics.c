@@ -59,7 +59,9 @@ void mqlua_metrics_free(mqlua_metrics *metrics)
         return;
     while (metrics->first) {
         mqlua_metric *metric = metrics->first;
-        metrics->first = metric->next;
+        metrics->first = metric->older ? metric->older : metric->next;
+        if (metric->older)
+            metric->older->next = metric->next;
         free_metric(metric);
     }
     pthread_mutex_destroy(&metrics->lock);
@@ -115,29 +117,29 @@ static bool check_spec(const mqlua_metric_spec *spec, char **error)
     return true;
 }
 
-static bool agrees(const mqlua_metric_spec *old, const mqlua_metric_spec *spec, char **error)
+/* What old has that spec has not; NULL: they are the same metric. */
+static const char *difference(const mqlua_metric_spec *old, const mqlua_metric_spec *spec)
 {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
-    if (old->kind != spec->kind) {
-        mqlua_error_set(error, "%s is a %s already, since the process started; choose another name",
-                        spec->name, kinds[old->kind]);
-        return false;
-    }
+    static const char *const kinds[] = {"is a counter", "is a gauge", "is a histogram"};
+    if (old->kind != spec->kind)
+        return kinds[old->kind];
     bool same = old->nlabels == spec->nlabels;
     for (size_t i = 0; same && i < spec->nlabels; i++)
         same = strcmp(old->labels[i], spec->labels[i]) == 0;
-    if (!same) {
-        mqlua_error_set(error, "%s has other labels already, since the process started; choose another name",
-                        spec->name);
-        return false;
-    }
+    if (!same)
+        return "has other labels";
     if (old->nbuckets != spec->nbuckets ||
-        memcmp(old->buckets, spec->buckets, spec->nbuckets * sizeof(double))) {
-        mqlua_error_set(error, "%s has other buckets already, since the process started; choose another name",
-                        spec->name);
-        return false;
-    }
-    return true;
+        memcmp(old->buckets, spec->buckets, spec->nbuckets * sizeof(double)))
+        return "has other buckets";
+    return NULL;
+}
+
+static bool agrees(const mqlua_metric_spec *old, const mqlua_metric_spec *spec, char **error)
+{
+    const char *what = difference(old, spec);
+    if (what)
+        mqlua_error_set(error, "%s %s already; choose another name", spec->name, what);
+    return !what;
 }
 
 static mqlua_series *make_series(mqlua_metric *metric, const char *const *values, const size_t *sizes);
@@ -174,12 +176,28 @@ static mqlua_metric *make_metric(const mqlua_metric_spec *spec, const mqlua_metr
     return NULL;
 }
 
-static mqlua_metric *find_metric(mqlua_metrics *metrics, const char *name)
+/* Where the newest metric of that name is, or the end of the list. */
+static mqlua_metric **find_metric(mqlua_metrics *metrics, const char *name)
 {
-    mqlua_metric *metric = metrics->first;
-    while (metric && strcmp(metric->spec.name, name) != 0)
-        metric = metric->next;
-    return metric;
+    mqlua_metric **place = &metrics->first;
+    while (*place && strcmp((*place)->spec.name, name) != 0)
+        place = &(*place)->next;
+    return place;
+}
+
+/* Forgets the older ones of that name that nobody uses. */
+static void forget_older(mqlua_metrics *metrics, mqlua_metric *metric)
+{
+    for (mqlua_metric **link = &metric->older; *link;) {
+        mqlua_metric *older = *link;
+        if (atomic_load(&older->users)) {
+            link = &older->older;
+            continue;
+        }
+        *link = older->older;
+        metrics->count--;
+        free_metric(older);
+    }
 }
 
 /* Those of earlier generations. With the lock held. */
@@ -189,7 +207,8 @@ static void forget_unused(mqlua_metrics *metrics, uint64_t generation)
     metrics->last = NULL;
     while (*link) {
         mqlua_metric *metric = *link;
-        if (metric->spec.generation == generation || atomic_load(&metric->users)) {
+        forget_older(metrics, metric);
+        if (metric->older || metric->spec.generation == generation || atomic_load(&metric->users)) {
             metrics->last = metric;
             link = &metric->next;
             continue;
@@ -200,24 +219,60 @@ static void forget_unused(mqlua_metrics *metrics, uint64_t generation)
     }
 }
 
+/* Can the metric go on as what spec asks for? One that is full begins anew with the next generation: what
+ * filled it may have been a mistake that this one repairs. */
+static bool fits(const mqlua_metric *metric, const mqlua_metric_spec *spec)
+{
+    const mqlua_metric_spec *old = &metric->spec;
+    return !difference(old, spec) && (old->generation == 0 || old->generation == spec->generation ||
+                                      !atomic_load_explicit(&metric->overflowed, memory_order_relaxed));
+}
+
+/* Of those at place the one that fits, as the newest; NULL: there is none. */
+static mqlua_metric *take_fitting(mqlua_metrics *metrics, mqlua_metric **place, const mqlua_metric_spec *spec)
+{
+    mqlua_metric *newest = *place, **link = place;
+    while (*link && !fits(*link, spec))
+        link = &(*link)->older;
+    mqlua_metric *metric = *link;
+    if (!metric || metric == newest)
+        return metric;
+    *link = metric->older;
+    metric->older = newest;
+    metric->next = newest->next;
+    newest->next = NULL;
+    *place = metric;
+    if (metrics->last == newest)
+        metrics->last = metric;
+    return metric;
+}
+
+/* May another metric take the name? Those of generations that are gone, or go, do not stand in its way. */
+static bool is_free(const mqlua_metric *metric, const mqlua_metric_spec *spec, char **error)
+{
+    for (; metric; metric = metric->older)
+        if (metric->spec.generation == 0 ||
+            (metric->spec.generation == spec->generation && atomic_load(&metric->users)))
+            return agrees(&metric->spec, spec, error);
+    return true;
+}
+
 static size_t count_of_generation(const mqlua_metrics *metrics, uint64_t generation)
 {
     size_t count = 0;
     for (const mqlua_metric *metric = metrics->first; metric; metric = metric->next)
-        count += metric->spec.generation == generation;
+        count += metric->spec.generation == generation; /* older ones are of others */
     return count;
 }
 
 /* With the lock held. */
 static mqlua_metric *get_locked(mqlua_metrics *metrics, const mqlua_metric_spec *spec, char **error)
 {
-    mqlua_metric *metric = find_metric(metrics, spec->name);
-    if (metric && !agrees(&metric->spec, spec, error))
-        return NULL;
-    if (metric) {
+    mqlua_metric **place = find_metric(metrics, spec->name), *metric = take_fitting(metrics, place, spec);
+    if (metric && metric->spec.generation)
         metric->spec.generation = spec->generation;
+    if (metric || !is_free(*place, spec, error))
         return metric;
-    }
     if (metrics->count >= MQLUA_METRICS)
         forget_unused(metrics, spec->generation);
     if (metrics->count >= MQLUA_METRICS_ALL ||
@@ -230,8 +285,17 @@ static mqlua_metric *get_locked(mqlua_metrics *metrics, const mqlua_metric_spec 
         mqlua_error_set(error, "%s: not enough memory", spec->name);
         return NULL;
     }
-    *(metrics->last ? &metrics->last->next : &metrics->first) = metric;
-    metrics->last = metric;
+    place = find_metric(metrics, spec->name); /* what was there may have been forgotten */
+    mqlua_metric *older = *place;
+    if (older) {
+        metric->next = older->next;
+        older->next = NULL;
+        metric->older = older;
+        forget_older(metrics, metric);
+    }
+    *place = metric;
+    if (!metric->next)
+        metrics->last = metric;
     metrics->count++;
     return metric;
 }
@@ -250,8 +314,8 @@ mqlua_metric *mqlua_metric_get(mqlua_metrics *metrics, const mqlua_metric_spec *
     bool good = true;
     if (metrics->parent) {
         pthread_mutex_lock(&metrics->parent->lock);
-        mqlua_metric *above = find_metric(metrics->parent, spec.name);
-        good = !above || agrees(&above->spec, &spec, error);
+        const mqlua_metric *above = *find_metric(metrics->parent, spec.name);
+        good = !above || above->spec.generation || agrees(&above->spec, &spec, error);
         pthread_mutex_unlock(&metrics->parent->lock);
     }
     if (!good)

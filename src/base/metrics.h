@@ -48,9 +48,9 @@ typedef struct mqlua_metric_spec {
 typedef void (*mqlua_metrics_warner)(void *ud, const char *text);
 
 /* A registry. warn (may be NULL) is told of overflows, with ud, which must outlive the registry. parent
- * (NULL: none) is a registry that outlives this one and with which definitions must agree: a policy that is
- * only checked gets a registry of its own, so that a definition it gets wrong does not stay behind. NULL when
- * memory is out. Owned by the caller. */
+ * (NULL: none) is a registry that outlives this one and with whose generation 0 definitions must agree: a
+ * policy that is only checked gets a registry of its own, so that a definition it gets wrong does not stay
+ * behind. NULL when memory is out. Owned by the caller. */
 mqlua_metrics *mqlua_metrics_new(mqlua_metrics_warner warn, void *ud, mqlua_metrics *parent);
 
 /* No thread may use the registry, its metrics or series any more. */
@@ -58,7 +58,9 @@ void mqlua_metrics_free(mqlua_metrics *metrics);
 
 /* The metric of that name, made if there is none, for one more user. NULL with *error (malloc'ed) when the
  * name or a label is malformed, the name is taken by a metric of another kind, with other labels or buckets,
- * or there are too many. */
+ * or there are too many. Taken is what the same generation defined, or generation 0: what an earlier
+ * generation had, its users go on with, and it is shown no more. One that is full is replaced in the same
+ * way. */
 mqlua_metric *mqlua_metric_get(mqlua_metrics *metrics, const mqlua_metric_spec *spec, char **error);
 
 /* One user less. A metric that nobody uses is kept, with its series, until there are more than MQLUA_METRICS:

@@ -23,6 +23,7 @@ struct mqlua_series {
 struct mqlua_metric {
     mqlua_metric_spec spec; /* texts are ours */
     mqlua_metric *next;
+    mqlua_metric *older; /* of the same name, as an earlier generation had it; not in the list itself */
     const mqlua_metrics *metrics; /* that it belongs to */
     atomic_size_t users;
     _Atomic(mqlua_series *) *places;

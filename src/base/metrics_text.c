@@ -108,13 +108,23 @@ static bool is_full(FILE *out)
     return ftello(out) > MQLUA_METRICS_TEXT;
 }
 
+/* The newest one of that name that somebody uses: a generation that did not get to run left its own. */
+static const mqlua_metric *used(const mqlua_metric *newest)
+{
+    const mqlua_metric *metric = newest;
+    while (metric && !atomic_load(&metric->users))
+        metric = metric->older;
+    return metric ? metric : newest;
+}
+
 /* Calls visit for every series, in order, until the text is long enough: the lock is kept for a moment only.
  */
 static void each(mqlua_metrics *metrics, void (*begin)(FILE *, const mqlua_metric *),
                  void (*visit)(FILE *, const mqlua_series *), FILE *out)
 {
     pthread_mutex_lock(&metrics->lock);
-    for (mqlua_metric *metric = metrics->first; metric && !is_full(out); metric = metric->next) {
+    for (const mqlua_metric *newest = metrics->first; newest && !is_full(out); newest = newest->next) {
+        const mqlua_metric *metric = used(newest);
         begin(out, metric);
         mqlua_series *series = atomic_load_explicit(&metric->first, memory_order_acquire);
         for (; series && !is_full(out);

@@ -85,6 +85,80 @@ static void refuses(mqlua_metrics *metrics, mqlua_metric_spec spec, const char *
     free(error);
 }
 
+/* What was shown of a metric: its line of the text. */
+static void shows(mqlua_metrics *metrics, const char *expected)
+{
+    char *text = mqlua_metrics_short(metrics);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static mqlua_metric *count_one(mqlua_metrics *metrics, mqlua_metric_spec spec, const char *value)
+{
+    const char *values[] = {value, value};
+    size_t sizes[] = {strlen(value), strlen(value)};
+    mqlua_metric *metric = get(metrics, spec);
+    mqlua_series_add(mqlua_metric_series(metric, values, sizes), 1);
+    return metric;
+}
+
+/* A generation may define anew what an earlier one had, which goes on with its own. */
+static void definitions_of_generations(void **state)
+{
+    mqlua_metrics *metrics = mqlua_metrics_new(NULL, NULL, NULL);
+    mqlua_metric_spec one = {
+        .kind = MQLUA_COUNTER, .name = "a", .labels = {"x"}, .nlabels = 1, .generation = 1};
+    mqlua_metric_spec two = {.kind = MQLUA_GAUGE, .name = "a", .generation = 2};
+    mqlua_metric_spec last = {.kind = MQLUA_COUNTER, .name = "b", .generation = 1};
+    mqlua_metric *old = count_one(metrics, one, "v"), *b = count_one(metrics, last, "");
+    mqlua_metric *new = count_one(metrics, two, "");
+    shows(metrics, "a 1\nb 1\n");
+    mqlua_metric_spec same = two;
+    same.nlabels = 1;
+    same.labels[0] = "x";
+    refuses(metrics, same, "a has other labels already; choose another name");
+    assert_ptr_equal(count_one(metrics, one, "v"), old); /* a roll-back, or a state that is made anew */
+    shows(metrics, "a{x=\"v\"} 2\nb 1\n");
+    mqlua_metric_release(old);
+    mqlua_metric_release(old);
+    shows(metrics, "a 1\nb 1\n"); /* the first one did not get to run */
+    mqlua_metric_release(new);
+    for (int i = 0; i < 3000; i++) {
+        two.generation = one.generation = (uint64_t)i + 3;
+        mqlua_metric_release(get(metrics, i % 2 ? one : two));
+    }
+    one.generation = 1;
+    mqlua_metric_spec ours = {.kind = MQLUA_COUNTER, .name = "ours"};
+    mqlua_metric *fixed = get(metrics, ours);
+    ours.kind = MQLUA_GAUGE;
+    ours.generation = 9000;
+    refuses(metrics, ours, "ours is a counter already; choose another name");
+    mqlua_metric_release(fixed);
+    refuses(metrics, ours, "ours is a counter already; choose another name");
+    mqlua_metric_release(b);
+    mqlua_metrics_free(metrics);
+}
+
+static void a_full_metric_begins_anew(void **state)
+{
+    mqlua_metrics *metrics = mqlua_metrics_new(NULL, NULL, NULL);
+    mqlua_metric_spec spec = {
+        .kind = MQLUA_COUNTER, .name = "a", .labels = {"x"}, .nlabels = 1, .max_series = 1};
+    spec.generation = 1;
+    count_one(metrics, spec, "junk");
+    mqlua_metric *old = count_one(metrics, spec, "more junk");
+    shows(metrics, "a{x=\"junk\"} 1\na{x=\"other\"} 1\n");
+    spec.generation = 2;
+    spec.max_series = 2;
+    mqlua_metric *new = count_one(metrics, spec, "good");
+    assert_ptr_not_equal(new, old);
+    assert_ptr_equal(count_one(metrics, spec, "good"), new);
+    shows(metrics, "a{x=\"good\"} 2\n");
+    spec.generation = 3;
+    assert_ptr_equal(count_one(metrics, spec, "good"), new); /* not full: it goes on */
+    mqlua_metrics_free(metrics);
+}
+
 static void conflicts(void **state)
 {
     mqlua_metrics *metrics = mqlua_metrics_new(mqlua_metrics_warn, (void *)&symbols, NULL);
@@ -94,13 +168,13 @@ static void conflicts(void **state)
     assert_int_equal(mqlua_metric_spec_of(metric)->max_series, MQLUA_METRIC_SERIES);
     mqlua_metric_spec other = spec;
     other.kind = MQLUA_GAUGE;
-    refuses(metrics, other, "a is a counter already, since the process started; choose another name");
+    refuses(metrics, other, "a is a counter already; choose another name");
     other = spec;
     other.nlabels = 1;
-    refuses(metrics, other, "a has other labels already, since the process started; choose another name");
+    refuses(metrics, other, "a has other labels already; choose another name");
     other = spec;
     other.labels[1] = "z";
-    refuses(metrics, other, "a has other labels already, since the process started; choose another name");
+    refuses(metrics, other, "a has other labels already; choose another name");
     other.labels[1] = "x";
     refuses(metrics, other, "a: label 'x' twice");
     other.labels[1] = "le";
@@ -114,10 +188,10 @@ static void conflicts(void **state)
             "h: buckets must be numbers that grow");
     get(metrics, (mqlua_metric_spec){.name = "h", .kind = MQLUA_HISTOGRAM, .buckets = {1, 2}, .nbuckets = 2});
     refuses(metrics, (mqlua_metric_spec){.name = "h", .kind = MQLUA_HISTOGRAM},
-            "h has other buckets already, since the process started; choose another name");
+            "h has other buckets already; choose another name");
     mqlua_metrics *scratch = mqlua_metrics_new(mqlua_metrics_warn, (void *)&symbols, metrics);
     refuses(scratch, (mqlua_metric_spec){.kind = MQLUA_GAUGE, .name = "a"},
-            "a is a counter already, since the process started; choose another name");
+            "a is a counter already; choose another name");
     get(scratch, spec);
     get(scratch, (mqlua_metric_spec){.kind = MQLUA_GAUGE, .name = "only_checked"});
     mqlua_metrics_free(scratch);
@@ -271,11 +345,8 @@ static void in_lua(void **state)
         "# TYPE g gauge\ng 4\n# TYPE h histogram\nh_bucket{le=\"1\"} 0\nh_bucket{le=\"10\"} 1\n"
         "h_bucket{le=\"+Inf\"} 1\nh_sum 3\nh_count 1\n");
     script_raises(vm, "mq.counter('c'):inc()",
-                  "policy.lua:1: mq.counter: c has other labels already, since the process started; choose "
-                  "another name");
-    script_raises(
-        vm, "mq.gauge('c')",
-        "policy.lua:1: mq.gauge: c is a counter already, since the process started; choose another name");
+                  "policy.lua:1: mq.counter: c has other labels already; choose another name");
+    script_raises(vm, "mq.gauge('c')", "policy.lua:1: mq.gauge: c is a counter already; choose another name");
     script_raises(vm, "mq.counter('d', {labels = {'x'}}):inc()",
                   "policy.lua:1: d wants 1 label values, not 0");
     script_raises(vm, "mq.counter('d', {labels = {'x'}}):inc{y = 1}",
@@ -303,6 +374,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text),
         cmocka_unit_test(conflicts),
+        cmocka_unit_test(definitions_of_generations),
+        cmocka_unit_test(a_full_metric_begins_anew),
         cmocka_unit_test(bounds),
         cmocka_unit_test(many_threads),
         cmocka_unit_test(in_lua),
