@@ -23,12 +23,12 @@ FINE = handler('mq.log.info("repaired: good")')
 CASES = {
     "labels": ('local c = mq.counter("x_total", {labels = {"a"}})\n' + handler("c:inc(address.localpart)"),
                'local c = mq.counter("x_total", {labels = {"b", "c"}})\n'
-                                     + handler('c:inc("good", 1)' + shown('x_total{b=\\"(good)'))),
+               + handler('c:inc("good", 1)' + shown('x_total{b=\\"(good)'))),
     "kind": ('local c = mq.counter("x_good")\n' + handler("c:inc()"),
              'local c = mq.gauge("x_good")\n' + handler("c:set(4)" + shown("x_(good) gauge"))),
     "buckets": ('local h = mq.histogram("x_good")\n' + handler("h:observe(1)"),
                 'local h = mq.histogram("x_good", {buckets = {7}})\n'
-                                        + handler("h:observe(1)" + shown('x_(good)_bucket{le=\\"7\\"}'))),
+                + handler("h:observe(1)" + shown('x_(good)_bucket{le=\\"7\\"}'))),
     "series": ('local c = mq.counter("x_total", {labels = {"a"}, max_series = 5})\n' + handler("for i = 1, 10 do c:inc(i) end"),
                'local c = mq.counter("x_total", {labels = {"a"}, max_series = 5})\n'
                + handler('c:inc("good")' + shown('a=\\"(good)\\"'))),
