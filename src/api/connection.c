@@ -201,11 +201,14 @@ void mqlua_transaction_end(mqlua_connection *c)
 {
     mqlua_transaction *t = &c->transaction;
     t->slot.serial++;
-    t->open = t->discard = t->answered = false;
+    t->open = t->discard = t->disposed = t->answered = false;
     free(t->envelope);
     t->envelope = NULL;
     names_free(&t->recipients);
     names_free(&t->refused);
+    names_free(&t->kept);
+    free(t->kept_id);
+    t->kept_id = NULL;
     drop(c->env, &t->object);
     drop(c->env, &t->vars);
 }

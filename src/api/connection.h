@@ -22,7 +22,10 @@ typedef struct mqlua_transaction {
     char *envelope;         /* NULL: the null sender */
     mqlua_names recipients; /* offered so far */
     mqlua_names refused;    /* those answered with a final reply of ours (reply_after_send = never) */
+    mqlua_names kept;       /* recipients of its messages that were let through, where some were refused */
+    char *kept_id;          /* of the last one of these; malloc'ed */
     bool discard;           /* everything of this transaction: its sender or data were refused so */
+    bool disposed;          /* one of its messages was discarded or quarantined */
     bool answered;          /* DATA has its reply: what else comes of it is not judged */
     int object, vars;       /* registry references in the connection's vm, or LUA_NOREF */
 } mqlua_transaction;

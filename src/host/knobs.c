@@ -35,8 +35,9 @@ static const struct knob knobs_table[] = {
     KNOB("continue", continue_mode, "whether a hand-back goes on at once", "alternate", "inline", "deferred"),
     KNOB("disconnect", disconnect, "the peer leaves during a pause", "close-during-pause",
          "close-after-handback", "no-close"),
-    KNOB("reply-after-send", reply_after_send, "the host's own reply after MQ_send", "always", "suppress",
-         "close"),
+    KNOB("reply-after-send", reply_after_send,
+         "the host's own reply after MQ_send (unaware: none, and what was refused goes on)", "always",
+         "suppress", "close", "unaware"),
     KNOB("secure-event-on-implicit", secure_on_implicit, "mq_smtp_in_secure on the TLS port", "no", "yes"),
     KNOB("banner", banner_before, "banner before or after mq_smtp_in_connect", "after", "before"),
     KNOB("proxy", proxy_before, "mq_smtp_in_connect before or after the PROXY header", "after", "before"),
@@ -150,6 +151,14 @@ bool host_knobs_set(struct host_knobs *knobs, const char *assignment, char *erro
             return set_value(knobs, &knobs_table[i], equals + 1, error, size);
     name_all(name, error, size);
     return false;
+}
+
+const char *host_knobs_value(const struct host_knobs *knobs, const char *name)
+{
+    for (int i = 0; i < KNOB_COUNT; i++)
+        if (strcmp(knobs_table[i].name, name) == 0)
+            return knobs_table[i].values[*(const int *)((const char *)knobs + knobs_table[i].offset)];
+    return NULL;
 }
 
 void host_knobs_print(FILE *file)

@@ -20,7 +20,12 @@ enum host_disconnect {
     HOST_DISCONNECT_AFTER_HANDBACK,
     HOST_DISCONNECT_NO_CLOSE
 };
-enum host_after_send { HOST_AFTER_SEND_ALWAYS, HOST_AFTER_SEND_SUPPRESS, HOST_AFTER_SEND_CLOSE };
+enum host_after_send {
+    HOST_AFTER_SEND_ALWAYS,
+    HOST_AFTER_SEND_SUPPRESS,
+    HOST_AFTER_SEND_CLOSE,
+    HOST_AFTER_SEND_UNAWARE
+};
 enum host_data { HOST_DATA_CHUNKS, HOST_DATA_WHOLE, HOST_DATA_AT_COMMAND };
 enum host_own_auth { HOST_OWN_AUTH_NONE, HOST_OWN_AUTH_BEFORE, HOST_OWN_AUTH_AFTER };
 enum host_timers { HOST_TIMERS_LATE, HOST_TIMERS_EXACT, HOST_TIMERS_FAIL };
@@ -71,6 +76,9 @@ void host_knobs_init(struct host_knobs *knobs);
 
 /* Sets one from "NAME=VALUE". False with a message that lists what exists in error. */
 bool host_knobs_set(struct host_knobs *knobs, const char *assignment, char *error, size_t size);
+
+/* The value of a knob as it is written; NULL when the table has no such knob. */
+const char *host_knobs_value(const struct host_knobs *knobs, const char *name);
 
 /* One line for each knob, the default first. */
 void host_knobs_print(FILE *file);

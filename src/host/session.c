@@ -110,7 +110,8 @@ enum host_answer host_session_answer(const struct host_session *session)
         return HOST_ANSWER_REPLY;
     if (mode == HOST_AFTER_SEND_CLOSE)
         return HOST_ANSWER_CLOSE;
-    return session->connection->sent_code >= 400 ? HOST_ANSWER_REFUSED : HOST_ANSWER_SILENT;
+    bool knows = mode != HOST_AFTER_SEND_UNAWARE;
+    return knows && session->connection->sent_code >= 400 ? HOST_ANSWER_REFUSED : HOST_ANSWER_SILENT;
 }
 
 /* done may end the session; being inside the loop of steps, so to speak, keeps it from being freed until done

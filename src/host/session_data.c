@@ -66,6 +66,7 @@ static void on_data_done(MQ_Connection *connection, void *data)
     host_dotstream_drop(&transaction->dots, &transaction->raw, seen);
     transaction->plugin_replied |= answer != HOST_ANSWER_REPLY;
     transaction->plugin_refused |= answer == HOST_ANSWER_REFUSED;
+    transaction->plugin_objected |= connection->sent_code >= 400;
     if (answer == HOST_ANSWER_CLOSE)
         host_session_end(session);
 }
@@ -174,7 +175,8 @@ bool host_session_check_step(struct host_session *session)
         transaction->replied = true;
         final_reply(session);
     }
-    transaction->acknowledged = transaction->replied || transaction->plugin_replied;
+    transaction->acknowledged =
+        transaction->replied || (transaction->plugin_replied && !transaction->plugin_objected);
     return true;
 }
 

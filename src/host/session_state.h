@@ -71,6 +71,7 @@ struct host_transaction {
     bool data_over;         /* the end of data was seen */
     bool plugin_replied;    /* during DATA, with reply-after-send=suppress or close */
     bool plugin_refused;    /* and it was a refusal */
+    bool plugin_objected;   /* the same, whether or not this host knows */
     bool close_after;
     struct host_message_mime extracted;
     MQ_Message *message; /* of the recipient whose event runs */

@@ -178,18 +178,49 @@ static bool of_another_sender(mqlua_run *run, const mqlua_transaction *t)
            (!*envelope != !*refused || (*envelope && !mqlua_names_count(&one, envelope)));
 }
 
-/* A refusal belongs to a command: a recipient that was offered more often than refused was accepted once. */
-static bool recipient_refused(mqlua_run *run, const mqlua_transaction *t)
+/* Whether this message is one too many for its mailbox: as many RCPT TO were accepted as messages were let
+ * through before. Only a host that publishes what was refused has more of them than that. A message that has
+ * no id of its own may be one that came before, called again because another plugin asked for it (MQ_retry):
+ * then it is let through, because mail twice is better than none. */
+static bool one_too_many(mqlua_run *run, mqlua_transaction *t, const char *recipient, size_t accepted)
+{
+    const char *id = member(run, "message-id");
+    if (!*id || (t->kept_id && strcmp(id, t->kept_id) == 0))
+        return false;
+    if (mqlua_names_count(&t->kept, recipient) >= accepted)
+        return true;
+    char *copy = strdup(id);
+    if (!copy || !mqlua_names_add(&t->kept, recipient)) {
+        free(copy);
+        return false;
+    }
+    free(t->kept_id);
+    t->kept_id = copy;
+    return false;
+}
+
+/* A refusal belongs to a command: a recipient that was offered more often than refused was accepted. */
+static bool recipient_refused(mqlua_run *run, mqlua_transaction *t)
 {
     const char *recipient = member(run, "recipient");
     size_t refused = *recipient ? mqlua_names_count(&t->refused, recipient) : 0;
-    return refused && mqlua_names_count(&t->recipients, recipient) <= refused;
+    size_t offered = refused ? mqlua_names_count(&t->recipients, recipient) : 0;
+    return refused && (offered <= refused || one_too_many(run, t, recipient, offered - refused));
+}
+
+/* Whether the message belongs to a later transaction than the one whose data were refused, of which neither
+ * MAIL FROM nor RCPT TO was seen, because another plugin completed both. */
+static bool of_another_transaction(mqlua_run *run, const mqlua_transaction *t)
+{
+    const char *recipient = member(run, "recipient");
+    return *recipient && !mqlua_names_count(&t->recipients, recipient);
 }
 
 bool mqlua_carry_refused(mqlua_run *run)
 {
-    const mqlua_transaction *t = &run->peer->connection.transaction;
-    bool discard = t->discard && (t->answered || !of_another_sender(run, t));
+    mqlua_transaction *t = &run->peer->connection.transaction;
+    bool another = t->discard && (t->answered ? of_another_transaction(run, t) : of_another_sender(run, t));
+    bool discard = t->discard && !another;
     if (!discard && (!t->refused.count || !recipient_refused(run, t)))
         return false;
     mqlua_dispose_discard(run, "it was refused in the SMTP session");

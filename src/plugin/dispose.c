@@ -129,8 +129,19 @@ static bool dispose(mqlua_run *run, const char *recipient, const char *reason)
                      error ? error : "not enough memory");
         written = false;
     }
+    run->peer->connection.transaction.disposed |= written;
     free(error);
     return written;
+}
+
+bool mqlua_dispose_done(mqlua_run *run)
+{
+    if (!run->peer->connection.transaction.disposed)
+        return false;
+    const mqlua_tree *tree = run->state->env.tree;
+    void *root = tree ? run->worker->plugin->symbols.json(run->message.host) : NULL, *node, *verdict;
+    return root && tree->object_get(tree, root, "mailerq-lua", &node) &&
+           tree->type(tree, node) == MQLUA_TREE_OBJECT && tree->object_get(tree, node, "verdict", &verdict);
 }
 
 /* No message is discarded without a line in the log, whatever the cause: this is the only trace of it. */

@@ -3,6 +3,7 @@
 #include "plugin/run_internal.h"
 #include "plugin/arguments.h"
 #include "plugin/carry.h"
+#include "plugin/dispose.h"
 #include "plugin/hold.h"
 #include "plugin/outcome.h"
 #include "plugin/run_life.h"
@@ -395,7 +396,7 @@ static bool may_begin(mqlua_run *run, mqlua_carried *carried)
         prepare_local(run);
     if ((event == MQLUA_IN_MAILFROM || event == MQLUA_IN_RCPTTO) && !track(run))
         return false;
-    return !run->has_message || !peer || !mqlua_carry_refused(run);
+    return !run->has_message || !peer || !(mqlua_dispose_done(run) || mqlua_carry_refused(run));
 }
 
 bool mqlua_run_event(mqlua_worker *worker, mqlua_event event, MQ_Connection *host, mqlua_peer *peer,

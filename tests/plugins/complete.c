@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Completes MAIL FROM of senders skip@...: plugins behind it do not see that command. */
+/* Completes MAIL FROM and RCPT TO of skip@...: plugins behind it do not see that command. */
 
 #include <string.h>
 
@@ -16,9 +16,19 @@ static void fired(void *data)
     MQ_complete(data);
 }
 
-bool mq_smtp_in_mailfrom(MQ_Context *context, MQ_Connection *connection, MQ_Address *envelope)
+static bool take(MQ_Context *context, MQ_Connection *connection, MQ_Address *address)
 {
-    const char *email = MQ_email(envelope);
+    const char *email = MQ_email(address);
     return email && strncmp(email, "skip@", 5) == 0 &&
            MQ_startTimer(context, 0.001f, fired, connection) != NULL;
+}
+
+bool mq_smtp_in_mailfrom(MQ_Context *context, MQ_Connection *connection, MQ_Address *envelope)
+{
+    return take(context, connection, envelope);
+}
+
+bool mq_smtp_in_rcptto(MQ_Context *context, MQ_Connection *connection, MQ_Address *address)
+{
+    return take(context, connection, address);
 }

@@ -12,7 +12,8 @@ from mqlua import BUILD, Host, wait_until
 
 SETTINGS = {"host": {"reply_after_send": "never", "inbox": "mailerq"}}
 PAUSES = ["", "mq.sleep(0.001) "]
-DATA = ["chunks:1000", "chunks:7", "whole"]
+DATA = ["chunks:1000", "chunks:70", "whole"]
+REPLIES = ["suppress", "unaware"]  # the second publishes what was refused, too: only the plugin keeps it from going out
 SEED = int(os.environ.get("MQLUA_SEED", "1"))
 
 
@@ -23,8 +24,13 @@ def kept(messages):
 
 
 def never(policy, data="chunks:1000", plugins=None, **knobs):
-    knobs = {"reply-after-send": "suppress", "data": data, **knobs}
+    knobs = {"reply-after-send": "suppress", "data": data, "timers": "exact", **knobs}  # a hand-back for each piece
     return Host(policy=policy, settings=SETTINGS, knobs=knobs, plugins=plugins)
+
+
+def ours(plugins):
+    """The list with the path of mailerq-lua in it."""
+    return plugins and [BUILD / f"{name}.so" if name == "mailerq-lua" else name for name in plugins]
 
 
 SIZE = """
@@ -39,13 +45,12 @@ end, {chunks = true})
 
 
 @pytest.mark.parametrize("pause", PAUSES)
-@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("data, reply", [*((data, "suppress") for data in DATA), ("chunks:1000", "unaware")])
 @pytest.mark.parametrize("plugins", [None, ["count", "mailerq-lua"], ["mailerq-lua", "suspect"], ["pause", "mailerq-lua"]])
-def test_one_reply_to_data_however_many_pieces(pause, data, plugins):
+def test_one_reply_to_data_however_many_pieces(pause, data, reply, plugins):
     small = b"Subject: small\r\n\r\nText\r\n.\r\n"
     large = b"Subject: large\r\n\r\n" + (b"y" * 70 + b"\r\n") * 150 + b".\r\n"
-    plugins = plugins and [BUILD / f"{name}.so" if name == "mailerq-lua" else name for name in plugins]
-    with never(SIZE.replace("PAUSE", pause), data, plugins) as host, host.client() as client:
+    with never(SIZE.replace("PAUSE", pause), data, ours(plugins), **{"reply-after-send": reply}) as host, host.client() as client:
         client.greet()
         for body, code in [(large, 552), (small, 250), (large, 552), (large, 552), (small, 250), (small, 250)]:
             client.begin()
@@ -74,10 +79,11 @@ SPELLINGS = ["joe@example.com", "JOE@example.com", "joe@EXAMPLE.com", '"joe"@exa
 
 
 @pytest.mark.parametrize("pause", PAUSES)
+@pytest.mark.parametrize("reply", REPLIES)
 @pytest.mark.parametrize("plan", ["ra", "ar", "rra", "ara", "aa", "rarar"])
-def test_acceptance_counts_in_any_order(pause, plan):
+def test_acceptance_counts_in_any_order(pause, reply, plan):
     """As many messages as commands were accepted, whichever spelling each command had."""
-    with never(RCPT.replace("PAUSE", pause)) as host, host.client() as client:
+    with never(RCPT.replace("PAUSE", pause), **{"reply-after-send": reply, "json": "full"}) as host, host.client() as client:
         client.greet()
         sent = 0
         for spellings in [["joe@example.com"] * len(plan), list(itertools.islice(itertools.cycle(SPELLINGS), len(plan)))]:
@@ -135,6 +141,51 @@ def test_a_refusal_is_over_when_another_plugin_took_the_next_sender():
         assert host.stop() == 0
         stored, discarded = kept(host.inbox())
     assert len(stored) == 3, (stored, discarded)
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_refused_data_are_over_when_another_plugin_took_the_next_command(reply):
+    """MAIL FROM and RCPT TO of skip@... are completed by another plugin: the policy sees neither."""
+    policy = SIZE.replace("PAUSE", "")
+    large = b"Subject: large\r\n\r\n" + (b"y" * 70 + b"\r\n") * 150 + b".\r\n"
+    with never(policy, plugins=ours(["complete", "mailerq-lua"]), **{"reply-after-send": reply}) as host, host.client() as client:
+        client.greet()
+        for sender, recipient in [("skip", "skip"), ("good", "skip"), ("skip", "one"), ("good", "one")]:
+            client.begin()
+            client.send(large)
+            assert client.code() == 552
+            client.begin(sender=f"{sender}@example.org", recipients=[f"{recipient}@example.com"])
+            client.send("Subject: x\r\n\r\nText\r\n.\r\n")
+            assert client.code() == 250
+        wait_until(lambda: len(kept(host.inbox())[0]) >= 4, "the messages")
+        assert host.stop() == 0
+        stored, discarded = kept(host.inbox())
+    assert len(stored) == 4, (stored, discarded)
+    assert len(discarded) == (4 if reply == "unaware" else 0) == host.stderr.count(" is discarded: ")
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+@pytest.mark.parametrize("verdict", ['mq.discard("asked for")', 'mq.quarantine("q@example.net", "looked odd")'])
+@pytest.mark.parametrize("plugins", [["mailerq-lua", "retry"], ["retry", "mailerq-lua"]])
+def test_a_message_has_one_verdict_however_often_it_is_asked_for(plugins, verdict, pause):
+    policy = f"""
+    mq.on("smtp_in_message", function(connection, message)
+      mq.log.info("<asked>")
+      {pause}
+      return {verdict}
+    end)"""
+    with never(policy, plugins=ours(plugins)) as host, host.client() as client:
+        client.greet()
+        client.begin(recipients=["one@example.com", "two@example.com"])
+        client.send("Subject: x\r\nX-MQ-mailerq-lua: {}\r\n\r\nText\r\n.\r\n")
+        assert client.code() == 250
+        messages = host.inbox(2)
+        assert host.stop() == 0
+    assert host.stderr.count("<asked>") == 2
+    if "discard" in verdict:
+        assert host.stderr.count(" is discarded: ") == 2
+    else:
+        assert [m["mailerq-lua"]["recipient"] for m in messages] == ["one@example.com", "two@example.com"]
 
 
 # ---- at random ----
@@ -196,9 +247,11 @@ def random_transaction(rng, client, number):
 @pytest.mark.parametrize("data", ["chunks:1000", "chunks:100", "whole"])
 def test_accepted_is_stored_and_nothing_else(seed, data):
     rng = random.Random(f"{SEED} {seed} {data}")
-    knobs = {"continue": rng.choice(["alternate", "inline", "deferred"]), "message-after-reply": rng.choice(["off", "on"])}
+    knobs = {"reply-after-send": rng.choice(REPLIES), "json": "full",
+             "continue": rng.choice(["alternate", "inline", "deferred"]), "message-after-reply": rng.choice(["off", "on"])}
+    plugins = rng.choice([None, ["mailerq-lua", "retry"], ["retry", "mailerq-lua"]])
     expected = []
-    with never(POLICY, data, **knobs) as host:
+    with never(POLICY, data, ours(plugins), **knobs) as host:
         with host.client() as client:
             client.greet()
             for number in range(40):
