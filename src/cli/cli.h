@@ -44,3 +44,6 @@ char *cli_folder(void);
 /* When the knobs ask for another variant of the program than this one: replaces the process by that one.
  * Returns only when nothing has to be done (true) or it cannot be done (false, printed). */
 bool cli_variant_switch(const struct host_knobs *knobs, int count, char **arguments);
+
+/* The combinations of knobs that cli_variant_switch knows, one line each. */
+void cli_variants_print(FILE *file);

@@ -91,6 +91,8 @@ void cli_options_print(FILE *file)
                 option_texts[i].value ? option_texts[i].value : "", option_texts[i].help);
     fprintf(file, "\nknobs (the first value is the default):\n");
     host_knobs_print(file);
+    fprintf(file, "\nof the knobs that say what the program exports, these go together:\n");
+    cli_variants_print(file);
 }
 
 __attribute__((format(printf, 1, 2))) static bool complain(const char *format, ...)

@@ -51,6 +51,21 @@ char *cli_folder(void)
     return path;
 }
 
+void cli_variants_print(FILE *file)
+{
+    static const char *const names[] = {"api", "spelling", "json-export", "decoys"};
+    for (int i = 0; i < VARIANT_COUNT; i++) {
+        const struct variant *variant = &variants[i];
+        const struct host_knobs knobs = {.api = variant->api,
+                                         .spelling = variant->spelling,
+                                         .json_hidden = variant->json_hidden,
+                                         .decoys = variant->decoys};
+        for (size_t n = 0; n < sizeof names / sizeof *names; n++)
+            fprintf(file, "%s%s=%s", n ? " " : "  ", names[n], host_knobs_value(&knobs, names[n]));
+        fputc('\n', file);
+    }
+}
+
 static const struct variant *find(const struct host_knobs *knobs)
 {
     for (int i = 0; i < VARIANT_COUNT; i++) {
@@ -68,8 +83,8 @@ bool cli_variant_switch(const struct host_knobs *knobs, int count, char **argume
     if (!variant) {
         fprintf(stderr,
                 "mqlua: there is no program with this combination of the knobs api, spelling, json-export "
-                "and decoys; the last three go with api=5.6.5, one at a time, and spelling=pascal with "
-                "json-export=no with api=4.0\n");
+                "and decoys; there are\n");
+        cli_variants_print(stderr);
         return false;
     }
     char *own = own_path();

@@ -7,12 +7,15 @@
   lenient   the host that forgives: nothing is checked that need not be, nothing happens late or by chance
   turkish   the default of every knob, in a process with a Turkish 8-bit locale
   far       every knob as far from its default as it goes, in the shape of an old MailerQ 4.0
+  pairs:N   row N of the hosts that have every pair of values between them (pairs.py); pairs: a row for each test
 
 A test that holds under one reading only says so: it sets the knob (Host(knobs={"data": "whole"})), and what it
 sets wins over the profile. A test whose outcome depends on the reading asks host.knobs["data"] what it is.
 """
 
 import os
+
+import pairs
 
 # auth-by-symbol=on demands a login wherever a plugin exports mq_smtp_in_authenticate. Policies that do not mention
 # that event then get the build without that export, which is what it is for.
@@ -52,10 +55,20 @@ SHAPE = {"api", "spelling", "json-export", "flag-values", "recipient", "local", 
 PROGRAM = {"api", "spelling", "json-export", "decoys"}
 
 
+def pair_rows():
+    """The rows of pairs.py: those with a name come first."""
+    return pairs.rows(*(tuple(sorted(PROFILES[name].items())) for name in ("strict", "lenient", "far")))
+
+
+def profile():
+    """What the hosts of the test that is running differ in from the default of every knob."""
+    return PROFILES[NAME] if NAME in PROFILES else pairs.chosen(NAME, pair_rows())
+
+
 def knobs(own=None, compiled=False):
     """What the profile says and, above that, the test; compiled: for plugins in C. Only what is not the default."""
     own = own or {}
-    chosen = {name: value for name, value in PROFILES[NAME].items() if not (compiled and name in SHAPE)}
+    chosen = {name: value for name, value in profile().items() if not (compiled and name in SHAPE)}
     if PROGRAM & set(own):  # not every combination of these has a program
         chosen = {name: value for name, value in chosen.items() if name not in PROGRAM}
     return {**chosen, **own}

@@ -79,7 +79,7 @@ def test_context_events_once_per_worker():
 
 
 def test_secure_and_authenticate():
-    with Host(policy=LOG, knobs={"auth-by-symbol": "on"}) as host, host.client() as client:
+    with Host(policy=LOG, knobs={"auth-by-symbol": "on", "password": "given"}) as host, host.client() as client:
         client.greet()
         client.expect("STARTTLS", 220)
         client.starttls()

@@ -33,7 +33,7 @@ def plain():
 @pytest.fixture(scope="module")
 def accounts():
     """A host whose plugin lets user/password in, and wants logins."""
-    with Host(plugins=["pause"], knobs={"timers": "exact", "auth-by-symbol": "on"}, tls=True) as host:
+    with Host(plugins=["pause"], knobs={"timers": "exact", "auth-by-symbol": "on", "password": "given"}, tls=True) as host:
         yield host
 
 

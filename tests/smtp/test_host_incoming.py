@@ -308,7 +308,7 @@ def test_missing_proxy_header():
 @pytest.fixture(scope="module")
 def accounts():
     """A host whose plugin lets user/password in."""
-    with Host(plugins=["pause"], knobs={"timers": "exact"}) as host:
+    with Host(plugins=["pause"], knobs={"timers": "exact", "password": "given"}) as host:
         yield host
 
 
@@ -371,7 +371,7 @@ def test_own_account(own):
 
 
 def test_auth_is_required_when_a_plugin_handles_it():
-    with Host(plugins=["pause"], knobs={"auth-by-symbol": "on"}) as host, host.client() as client:
+    with Host(plugins=["pause"], knobs={"auth-by-symbol": "on", "password": "given"}) as host, host.client() as client:
         client.greet()
         client.expect("MAIL FROM:<a@example.org>", 250)
         client.expect("RCPT TO:<one@example.com>", 530)
@@ -416,7 +416,7 @@ def test_data_event(data, calls):
 
 
 def test_many_clients_at_once():
-    with Host(plugins=["pause"], workers=3) as host:
+    with Host(plugins=["pause"], knobs={"data": "whole"}, workers=3) as host:
         clients = [host.client() for _ in range(60)]
         for client in clients:
             client.send("EHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<one@example.com>\r\nDATA\r\n")

@@ -3,14 +3,15 @@
 pause is lost, and what the value means can be seen."""
 
 import base64
+import itertools
 import re
-import subprocess
 import time
 
 import pytest
 
+import pairs
 import profiles
-from mqlua import MESSAGE, PROGRAM, Host, wait_until
+from mqlua import MESSAGE, Host, wait_until
 from probe import delivering
 from sink import Sink
 
@@ -58,16 +59,12 @@ TEXT = b"Subject: test\r\nX-MQ-Tag: one\r\n\r\n..dot\r\n" + b"x" * 60 + b"\r\n"
 JOE = "AUTH PLAIN " + base64.b64encode(b"\0joe\0secret").decode()
 OWN = "AUTH PLAIN " + base64.b64encode(b"\0own\0secret").decode()
 
-HELP = subprocess.run([str(PROGRAM), "run", "--help"], capture_output=True, text=True, check=True).stdout
-LISTED = {name: values.split("|") for name, values in re.findall(r"^  ([a-z-]+) +(\S+\|\S+)$", HELP, re.MULTILINE)}
-LISTED["data"] = ["chunks:1000", "chunks:7", "whole", "at-command"]
+LISTED = pairs.knobs()
 DOCUMENTED = {"api", "spelling", "auth-by-symbol", "init", "fork", "ctx-init", "shutdown", "close-on-exit", "sync-continue",
               "continue", "disconnect", "reply-after-send", "secure-event-on-implicit", "banner", "data", "data-unstuffed",
               "recipient", "local", "own-auth", "auth-outside", "json", "message-after-reply", "json-export",
               "data-in-loop", "flag-values"}
-# Here the plugin does nothing, or cannot wait: test_hosts.py, test_verdicts.py.
-ELSEWHERE = {("api", "3.0"), ("decoys", "on"), ("timers", "fail"), ("watchers", "fail")}
-PAIRS = [(name, value) for name, values in LISTED.items() for value in values if (name, value) not in ELSEWHERE]
+PAIRS = [(name, value) for name, values in LISTED.items() for value in values if pairs.works({name: value})]
 
 
 def test_profiles_know_every_knob():
@@ -75,7 +72,30 @@ def test_profiles_know_every_knob():
     assert {name: values[0] for name, values in LISTED.items()} == profiles.DEFAULTS
     for name in DOCUMENTED - {"api"}:
         tried = {profile.get(name, profiles.DEFAULTS[name]) for profile in profiles.PROFILES.values()}
-        assert tried == set(LISTED[name]) - {"chunks:7"}, f"no profile has one of the values of {name}"
+        assert tried == set(LISTED[name]) - {"chunks:7", "unaware"}, f"no profile has one of the values of {name}"
+
+
+def test_rows_have_every_pair_of_values():
+    """A check of its own of what pairs.py finds: any two values of two knobs, as far as a program has both."""
+    rows = [{**profiles.DEFAULTS, **row} for row in profiles.pair_rows()]
+    assert all(pairs.works(row) for row in rows)
+    seen = {pair for row in rows for pair in itertools.permutations(row.items(), 2)}
+    exported = set(pairs.programs()[0])
+    for one, two in itertools.combinations(PAIRS, 2):
+        if one[0] != two[0] and (not {one[0], two[0]} <= exported or
+                                 any({one, two} <= program.items() for program in pairs.programs() if pairs.works(program))):
+            assert (one, two) in seen, f"no row has {one} and {two}"
+
+
+def test_each_test_has_a_row_that_the_seed_chooses(monkeypatch):
+    def row(seed, test):
+        monkeypatch.setenv("MQLUA_SEED", seed)
+        monkeypatch.setenv("PYTEST_CURRENT_TEST", f"{test} (call)")
+        return pairs.chosen("pairs", profiles.pair_rows())
+
+    assert row("1", "one") == row("1", "one")
+    assert len({str(row("1", f"{n}")) for n in range(500)}) == len(profiles.pair_rows())
+    assert row("1", "one") != row("2", "one") or row("1", "two") != row("2", "two")
 
 
 def notes(host):
@@ -186,7 +206,7 @@ def test_banner(value):
         assert client.code() == (220 if value == "before" else 554)
 
 
-@pytest.mark.parametrize("value, codes", [("always", [250]), ("suppress", []), ("close", [])])
+@pytest.mark.parametrize("value, codes", [("always", [250]), ("suppress", []), ("close", []), ("unaware", [])])
 def test_reply_after_send(value, codes):
     """What the host says when a refused client's hold is over."""
     policy = 'mq.on("smtp_in_rcptto", function() return mq.reject(554, "5.7.1", "No") end)\n'

@@ -31,6 +31,7 @@ mq.on("smtp_in_message", function(connection, message)
 end)
 """
 NEVER = {"host": {"reply_after_send": "never"}}
+KNOBS = {"reply-after-send": "suppress", "json": "full", "password": "given"}
 
 
 def needs(program):
@@ -41,7 +42,7 @@ def needs(program):
 @pytest.fixture(scope="module")
 def host():
     """A session goes on behind a refusal."""
-    with Host(policy=POLICY, settings=NEVER, knobs={"reply-after-send": "suppress", "json": "full"}, tls=True, workers=2) as one:
+    with Host(policy=POLICY, settings=NEVER, knobs=KNOBS, tls=True, workers=2) as one:
         yield one
 
 

@@ -105,8 +105,8 @@ def put(host, version):
 
 def test_everything_at_once():
     lines = [{"recipient": f"to{i}@recipient.example"} for i in range(20)]
-    with Sink() as sink, delivering(POLICY, lines, sink=sink, workers=3, knobs={"auth-by-symbol": "on", "blocking": "off"},
-                                    files={"blocked.txt": "blocked\n"},
+    with Sink() as sink, delivering(POLICY, lines, sink=sink, workers=3, files={"blocked.txt": "blocked\n"},
+                                    knobs={"auth-by-symbol": "on", "blocking": "off", "password": "given"},
                                     settings={"budget": 0.05, "hold": 0.2, "reload": {"quiet": 0.05}}) as host:
         several(6, session, host)
         leave(host)
