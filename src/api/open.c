@@ -10,6 +10,7 @@
 #include "api/generation.h"
 #include "api/limits.h"
 #include "api/logging.h"
+#include "api/memoize.h"
 #include "api/data.h"
 #include "api/message.h"
 #include "api/metrics.h"
@@ -72,6 +73,8 @@ int mqlua_api_open(lua_State *L)
     lua_setfield(L, -2, "limits");
     mqlua_mime_push(L);
     lua_setfield(L, -2, "mime");
+    mqlua_memoize_push(L);
+    lua_setfield(L, -2, "memoize");
     lua_pushvalue(L, mq);
     lua_setglobal(L, "mq");
     run_core(L, mq, mq + 1);

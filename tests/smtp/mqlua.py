@@ -52,6 +52,16 @@ def wait_until(condition, what, timeout=TIMEOUT):
         time.sleep(0.01)
 
 
+def change(host, old, new):
+    """Another text of the policy, and the reload that follows."""
+    before = host.stderr.count("generation ")
+    path = pathlib.Path(host.policy_path)
+    beside = path.with_suffix(".new")
+    beside.write_text(path.read_text().replace(old, new))
+    os.replace(beside, path)
+    wait_until(lambda: host.stderr.count("generation ") > before, "the reload")
+
+
 def plugin(name):
     """The path of a C plugin of tests/plugins."""
     return BUILD / "plugins" / f"{name}.so"

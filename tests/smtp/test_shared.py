@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from mqlua import BUILD, Host, wait_until
+from mqlua import BUILD, Host, change, wait_until
 
 LIMIT = """
 local daily = mq.shared("daily", {capacity = "1MB"%s})
@@ -40,16 +40,6 @@ def count_of(host, name):
         client.send(f"RCPT TO:<ask.{name}@example.com>\r\n")
         count = client.reply()[1][0].split("count=")[1]
     return 0 if count == "nil" else int(count)
-
-
-def change(host, old, new):
-    """Another text of the policy, and the reload that follows."""
-    before = host.stderr.count("generation ")
-    path = pathlib.Path(host.policy_path)
-    beside = path.with_suffix(".new")
-    beside.write_text(path.read_text().replace(old, new))
-    os.replace(beside, path)
-    wait_until(lambda: host.stderr.count("generation ") > before, "the reload")
 
 
 def test_a_limit_is_exact_on_four_workers():

@@ -2,7 +2,6 @@
 """mq.ratelimit, mq.quota, mq.concurrency and mq.greylist: exact on several workers, through reloads and restarts."""
 
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import time
 
 import pytest
 
-from mqlua import BUILD, Host, wait_until
+from mqlua import BUILD, Host, change, wait_until
 
 SEED = int(os.environ.get("MQLUA_SEED", "1"))
 
@@ -24,15 +23,6 @@ def ask(host, recipient):
         client.send(f"RCPT TO:<{recipient}@example.com>\r\n")
         code, lines = client.reply()
         return None if code == 250 else lines[0]
-
-
-def change(host, old, new):
-    before = host.stderr.count("generation ")
-    path = pathlib.Path(host.policy_path)
-    beside = path.with_suffix(".new")
-    beside.write_text(path.read_text().replace(old, new))
-    os.replace(beside, path)
-    wait_until(lambda: host.stderr.count("generation ") > before, "the reload")
 
 
 def at_once(count, function):

@@ -188,6 +188,13 @@ local greylist = {}
 ---@return number? wait
 function greylist:check(ip, envelope, recipient) end
 
+---Keeps what a function returned for calls with the same arguments.
+---@generic F: function
+---@param fn F
+---@param options {ttl: number?, negative_ttl: number?, stale: number?, scope: ("worker" | "process")?, capacity: (integer | string)?}?
+---@return F
+function mq.memoize(fn, options) end
+
 ---@alias mq.on_failure "allow" | "refuse" | "local"
 
 ---A rate that all workers count together.
