@@ -15,10 +15,7 @@ typedef struct mqlua_bytes {
     size_t size;
 } mqlua_bytes;
 
-extern const mqlua_type mqlua_bytes_type;
-
-/* Registers the type in this state; must come before the first push. Raises on lack of memory. */
-void mqlua_bytes_open(lua_State *L);
+extern const mqlua_type mqlua_bytes_type; /* vm/buffer.h */
 
 /* Pushes a view on size bytes at data, which must stay unchanged and valid until the serial of slot
  * grows; slot NULL: as long as the vm. data may be NULL when size is 0. Raises on lack of memory. */

@@ -3,7 +3,7 @@
 /* The libraries that a policy sees: what the list below admits. What could end the process, reach outside the
  * limits or run code that nobody wrote as text is there only when the settings allow it. */
 
-#include "vm/bytes.h"
+#include "vm/buffer.h"
 #include "vm/date.h"
 #include "vm/files.h"
 #include "vm/heavy.h"
@@ -299,7 +299,7 @@ void mqlua_sandbox_open(lua_State *L, const mqlua_vm_limits *limits)
     lock_metatable(L, LUA_FILEHANDLE);
     lock_string_metatable(L);
     mqlua_files_open(L);
-    mqlua_bytes_open(L);
+    mqlua_buffer_open(L);
     mqlua_pattern_open(L);
     mqlua_heavy_open(L);
     mqlua_date_open(L);
