@@ -54,6 +54,7 @@ static void read_files(lint *l)
     for (mqlua_file *file = mqlua_bundle_files(l->state->env.bundle); file; file = file->next)
         if (file->kind == MQLUA_FILE_LUA && file->parsed && l->calls &&
             (!mqlua_calls_read(l->calls, file->parsed, file->parsed_size, see_forgotten, l) ||
+             !mqlua_lint_patterns(l, file->parsed, file->parsed_size) ||
              !mqlua_flow_learn(l->calls, file->parsed, file->parsed_size)))
             l->memory = false;
 }

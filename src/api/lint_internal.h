@@ -33,3 +33,7 @@ bool mqlua_lint_is_same(const lint *l, int reference);
  * in the policy's functions that it calls. May raise. */
 void mqlua_lint_values(lint *l, lua_State *L);
 void mqlua_lint_values_free(lint *l);
+
+/* Notes patterns that were surely meant as regular expressions, in a compiled file. False on lack of
+ * memory. */
+bool mqlua_lint_patterns(lint *l, const void *bytes, size_t size);

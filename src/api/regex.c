@@ -297,7 +297,8 @@ static void read_info(mqlua_regex *regex)
     pcre->pattern_info(regex->quick, PCRE2_INFO_NAMECOUNT, &regex->names);
     pcre->pattern_info(regex->quick, PCRE2_INFO_NAMEENTRYSIZE, &regex->name_size);
     pcre->pattern_info(regex->quick, PCRE2_INFO_NAMETABLE, &regex->name_table);
-    regex->relative = memmem(regex->text, regex->size, "\\G", 2) != NULL;
+    regex->relative =
+        memmem(regex->text, regex->size, "\\G", 2) || memmem(regex->text, regex->size, "ATSTART", 7);
 }
 
 /* Pushes a new expression. */

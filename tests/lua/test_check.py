@@ -531,3 +531,63 @@ def test_the_top_level_runs_once(tmp_path):
     found = Checked(tmp_path, {"files": {"write": [str(tmp_path)]}})
     assert found.fine, found.mistakes
     assert (tmp_path / "ran").read_text() == "x"
+
+
+# ---- patterns that are no regular expressions ----
+
+MEANT = {
+    "alternatives": ["(jpg|png)", "%.(exe|scr|bat)$", "(.exe|.scr)", "^(spam|bulk):"],
+    "escaped with %": [r"\d+", r"^\s*$", r"\bcasino\b", r"example\.com", r"(\w+)@"],
+    "counts": ["%d{3}", "[0-9]{1,3}", "a{2,}", "(%d){4}"],
+    "groups": ["(?:a)", "(?i)spam", "x(?=y)", "(?<n>a)"],
+    "repeats what is before a -": ["no-reply", "^no-reply@", "x-mailer", "mail-out.example.com", "Content-Type"],
+    "any character for a dot": ["mail.example.com", "example.com$", "@example.nl", "^mx.example.co.uk$", "joe@example.org"],
+}
+
+RIGHT = ['^bounces%+(.+)=([%w.-]+)$', '([^|]*)|([^|]*)', '(%w+)|(%w+)', '(%w+|%w+)', '[a|b]', '%d%d%d', '{{([%w_]+)}}',
+         '{%d+}', '\\\\(.)', '[\\\\d]', '%.exe$', 'data.txt', 'v1.2', '1.2.3.4', 'a.b', '.-', 'a-b', 'x.-y', '%-',
+         'no%-reply', 'example%.com', '^[^.]+%.(.+)$', 'name%*?="?[^"]*%.(%w+)"?', '(.-)%-(.*)', '^%s*(.-)%s*$', '(?',
+         '%(?:', '@', '=', 'C:\\\\temp', 'key|value', '|', 'a|b', 'main.lua', '1-2']
+
+CALLS = ["address.domain:match(PATTERN)", "string.find(address.domain, PATTERN)", "string.gsub(address.domain, PATTERN, '')",
+         "(address.domain or ''):find(PATTERN, 1)", "address.domain:lower():gmatch(PATTERN)",
+         "tostring(address):gsub(PATTERN, string.upper)", "select(2, address.domain:match(PATTERN))"]
+
+
+@pytest.mark.parametrize("advice, pattern", [(advice, pattern) for advice, patterns in MEANT.items() for pattern in patterns])
+def test_pattern_that_is_meant_as_something_else(check, advice, pattern):
+    body = "".join(f"local _ = {call}\n" for call in CALLS).replace("PATTERN", f"[=[{pattern}]=]")
+    found = check(handler(body) + f"return ('x'):match([=[{pattern}]=])\n")
+    notes = [note for note in found.notes if " is a Lua pattern, " in note]
+    assert found.status == 0 and len(notes) == len(CALLS) + 1
+    for i, note in enumerate(notes):
+        assert advice in note and f'"{pattern}"' in note
+    assert {int(note.split(":")[1]) for note in notes} == {*range(2, len(CALLS) + 2), len(CALLS) + 4}
+
+
+def test_patterns_that_are_right(check):
+    body = "".join(f"local _ = address.domain:match({json.dumps(pattern)})\n" for pattern in RIGHT)
+    found = check(handler(body))
+    assert found.status == 0
+    assert [note for note in found.notes if "pattern" in note] == []
+
+
+@pytest.mark.parametrize("call", [
+    "address.domain:find(PATTERN, 1, true)", "string.find(address.domain, PATTERN, 1, true)",
+    "mq.re.match(address.domain, PATTERN)",
+    "re.match(address.domain, PATTERN)", "mq.re.gsub(address.domain, PATTERN, '')", "other.match(address.domain, PATTERN)",
+    "known:match(connection, PATTERN)", "address.domain:match(address.email and PATTERN or '')",
+    "address.domain:match(unpack({PATTERN}))",
+    "address.domain:match(tostring(PATTERN))", "address.domain:sub(1, #PATTERN)", "address.domain:find(table.concat({PATTERN}))"])
+def test_what_is_no_pattern(check, call):
+    body = f"local _ = {call}".replace("PATTERN", "'(jpg|png)'")
+    found = check("local re, other, known = mq.re, {}, {}\n" + handler(body))
+    assert found.status == 0 and [note for note in found.notes if "pattern" in note] == []
+
+
+def test_no_pattern_of_the_examples_is_noted():
+    policies = sorted((pathlib.Path(__file__).resolve().parents[2] / "examples").glob("*/policy.lua"))
+    assert len(policies) > 10
+    for policy in policies:
+        done = subprocess.run([PROGRAM, "check", policy], capture_output=True, text=True, timeout=60)
+        assert "pattern" not in done.stdout, done.stdout
