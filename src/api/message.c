@@ -357,6 +357,16 @@ static int l_headers(lua_State *L)
     return 1;
 }
 
+int mqlua_message_l_set_mime(lua_State *L)
+{
+    mqlua_message *m = check(L);
+    mqlua_object_check(L, 2, &mqlua_bytes_type);
+    lua_settop(L, 2);
+    check_writable(L, m, "mime");
+    mqlua_doc_set(L, mqlua_message_document(L, m), "mime");
+    return 0;
+}
+
 static const mqlua_field fields[] = {
     {"envelope", get_envelope, set_envelope},
     {"recipient", get_recipient, set_recipient},

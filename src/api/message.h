@@ -27,6 +27,10 @@ void mqlua_message_discard(mqlua_message *message);
 
 void mqlua_message_open(lua_State *L);
 
+/* set_mime(message, buffer): as message.mime = buffer, for bytes that were a message's MIME and where a part
+ * was edited: lines end in them as they did before. A lua_CFunction; raises. */
+int mqlua_message_l_set_mime(lua_State *L);
+
 /* properties.c: raises unless the value at index may be assigned to MailerQ's property key. */
 void mqlua_properties_check(lua_State *L, const char *key, int index);
 

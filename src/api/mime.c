@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/mime.h"
+#include "api/message.h"
 #include "api/mime_work.h"
 #include "base/ascii.h"
 #include "base/utf8.h"
@@ -274,6 +275,56 @@ static int l_text(lua_State *L)
     return do_range(L, run_text, push_out, luaL_optstring(L, 5, ""));
 }
 
+/* ---- DKIM ---- */
+
+/* The body as DKIM hashes it (RFC 6376, 3.4.3 and 3.4.4). Lines
+ * that end with LF alone count as if they ended with CRLF, so out has room for twice the size. */
+static size_t canonical(const char *in, size_t size, bool relaxed, char *out)
+{
+    size_t at = 0, made = 0, kept = 0; /* kept: up to the end of the last line that is not empty */
+    while (at < size) {
+        const char *lf = memchr(in + at, '\n', size - at);
+        size_t end = lf ? (size_t)(lf - in) : size, next = lf ? end + 1 : size;
+        size_t begin = made;
+        if (lf && end > at && in[end - 1] == '\r')
+            end--;
+        for (; at < end; at++) {
+            bool blank = relaxed && (in[at] == ' ' || in[at] == '\t');
+            if (!blank)
+                out[made++] = in[at];
+            else if (made == begin || out[made - 1] != ' ')
+                out[made++] = ' ';
+        }
+        if (relaxed && made > begin && out[made - 1] == ' ')
+            made--;
+        bool empty = made == begin;
+        out[made++] = '\r';
+        out[made++] = '\n';
+        if (!empty)
+            kept = made;
+        at = next;
+    }
+    if (!kept && !relaxed) { /* an empty body is one line end */
+        memcpy(out, "\r\n", 2);
+        return 2;
+    }
+    return kept;
+}
+
+static void run_canonical(mqlua_work *work)
+{
+    work->out = malloc(work->size * 2 + 4);
+    work->result = work->out ? MQLUA_MIME_OK : MQLUA_MIME_MEMORY;
+    if (work->out)
+        work->out_size = canonical(work->data, work->size, work->charset[0] == 'r', work->out);
+}
+
+/* canonical(bytes, from, to, nil, "relaxed" or "simple"): a string, or nil, message, code. May wait. */
+static int l_canonical(lua_State *L)
+{
+    return do_range(L, run_canonical, push_out, luaL_checkstring(L, 5));
+}
+
 /* ---- for edits ---- */
 
 /* recode(text, charset): the text in that charset, or nil where it cannot be expressed. */
@@ -353,10 +404,16 @@ static int l_splice(lua_State *L)
 
 void mqlua_mime_push(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"scan", l_scan},     {"decode", l_decode}, {"decoded_size", l_decoded_size},
-        {"text", l_text},     {"recode", l_recode}, {"encode", l_encode},
-        {"splice", l_splice}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"scan", l_scan},
+                                         {"decode", l_decode},
+                                         {"decoded_size", l_decoded_size},
+                                         {"text", l_text},
+                                         {"recode", l_recode},
+                                         {"encode", l_encode},
+                                         {"splice", l_splice},
+                                         {"set_mime", mqlua_message_l_set_mime},
+                                         {"canonical", l_canonical},
+                                         {NULL, NULL}};
     mqlua_work_open(L);
     lua_newtable(L);
     luaL_register(L, NULL, functions);

@@ -15,8 +15,6 @@
 
 #include "mime/texts.h"
 
-#include <stdint.h>
-
 /* Bytes of one header field's value that GMime is given. What it makes of them is some 200 times as large for
  * the worst of values. */
 enum { MQLUA_MIME_VALUE = 64 << 10 };
@@ -29,12 +27,7 @@ typedef enum mqlua_mime_encoding {
     MQLUA_MIME_UUENCODE,
 } mqlua_mime_encoding;
 
-typedef struct mqlua_mime_digest {
-    const char *algorithm; /* "sha1" or "sha256" */
-    void *state;           /* the module's */
-} mqlua_mime_digest;
-
-enum { MQLUA_MIME_DIGEST = 32, MQLUA_MIME_LIBRARY = 1 };
+enum { MQLUA_MIME_LIBRARY = 1 };
 
 typedef struct mqlua_mime_library {
     int version; /* MQLUA_MIME_LIBRARY */
@@ -68,10 +61,4 @@ typedef struct mqlua_mime_library {
      * (*memory), or, where to is not UTF-8, something cannot be expressed in it. */
     bool (*convert)(const char *to, const char *from, const char *in, size_t size, char **out,
                     size_t *out_size, bool *memory);
-
-    /* A digest: begin (false on lack of memory, or for an algorithm that is unknown), add, end, which frees
-     * it and returns the size of what is in out. */
-    bool (*digest_begin)(mqlua_mime_digest *digest, const char *algorithm);
-    void (*digest_add)(mqlua_mime_digest *digest, const char *bytes, size_t size);
-    size_t (*digest_end)(mqlua_mime_digest *digest, uint8_t out[MQLUA_MIME_DIGEST]);
 } mqlua_mime_library;

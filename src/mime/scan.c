@@ -3,6 +3,8 @@
 #include "mime/scan.h"
 #include "base/ascii.h"
 
+#include <stdint.h>
+
 /* Texts of all parts together (types, parameters); more is no mail that somebody wrote. */
 enum { TEXTS = 4 << 20 };
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """mq.mime: what is read from a mail. Each test is a policy that is checked, and writes what it found as JSON."""
 
+import base64
 import email
+import hashlib
 import json
 import os
 import pathlib
@@ -384,3 +386,296 @@ def test_damaged_mail(tmp_path):
             mail[at:at + chance.randint(0, 8)] = piece
         damaged.append(bytes(mail))
     assert len(run(tmp_path, damaged, TOUCH)) == 150, f"seed {seed}"
+
+
+# ---- edits ----
+
+FOOTER = "\n--\nDisclaimer of J\u00f6: \u20ac 5\n"
+PLAIN = "\n--\nDisclaimer\n"
+
+TELL_EDITED = """
+      local file = assert(io.open(folder .. "/" .. (#found + 1) .. ".out", "wb"))
+      file:write(tostring(mail))
+      file:close()
+      tell(result == nil and mq.null or result)"""
+
+
+def edit(tmp_path, mails, body, settings=None):
+    """What body, which has mail and may set result, makes of each mail."""
+    found = run(tmp_path, mails, "local mail, result = assert(mq.mime.parse(bytes)), true\n" + body + TELL_EDITED, settings)
+    return [(result, (tmp_path / f"{n + 1}.out").read_bytes()) for n, result in enumerate(found)]
+
+
+def parts_of(mail):
+    return [part for part in email.message_from_bytes(mail).walk() if not part.is_multipart()]
+
+
+def text_of(part):
+    charset = part.get_content_charset() or "us-ascii"
+    return part.get_payload(decode=True).decode("utf-8" if charset == "us-ascii" else charset, "replace").replace("\r\n", "\n")
+
+
+def lua(text):
+    return "[==[\n" + text + "]==]"
+
+
+EDITED = {
+    "plain": b"\r\ntext\r\n",
+    "no end of line": b"\r\ntext",
+    "ascii": b"Content-Type: text/plain; charset=us-ascii\r\n\r\ntext\r\n",
+    "latin": b"Content-Type: text/plain; format=flowed; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngr\xfcn\r\n",
+    "seven": b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\ntext\r\n",
+    "quoted": b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+              b"gr=FCn =\r\ntext\r\n",
+    "base64": b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nZ3LDvG4NCg==\r\n",
+    "utf-16": b"Content-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64\r\n\r\nZwByAPwAbgA=\r\n",
+    "alternative": b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n"
+                   b"Content-Type: text/html\r\n\r\n<html><body><p>text</p></body></html>\r\n--b--\r\n",
+    "mixed": b"Content-Type: multipart/mixed; boundary=b\r\n\r\nbefore\r\n--b\r\n\r\ntext\r\n--b\r\n"
+             b"Content-Disposition: attachment\r\n\r\nattached\r\n--b--\r\nbehind\r\n",
+    "no body": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n--b--\r\n",
+    "no header": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--b--\r\n",
+    "long line": b"\r\n" + b"x" * 2000 + b"\r\n",
+    "bare": b"Subject: x\n\ntext\n",
+}
+
+
+@pytest.mark.parametrize("footer", [FOOTER, PLAIN])
+def test_footer(tmp_path, footer):
+    """Python's parser reads text and footer, and finds the rest unchanged."""
+    body = f"result = mail:append_text({lua(footer)}) result = mail.text"
+    for (name, mail), (text, edited) in zip(EDITED.items(), edit(tmp_path, EDITED.values(), body)):
+        before, after = parts_of(mail), parts_of(edited)
+        assert len(before) == len(after), name
+        assert text.replace("\r\n", "\n").endswith(footer), name
+        for old, new in zip(before, after):
+            if old.get_content_disposition() == "attachment":
+                assert old.as_bytes() == new.as_bytes(), name
+            elif old.get_content_type() == "text/html":
+                assert "</p><div>" in text_of(new) and "</div>\n</body></html>" in text_of(new), name
+            else:
+                start = text_of(old)
+                assert text_of(new) in [start + footer, start + "\n" + footer, start + footer + "\n"], name
+        if "8bit" not in str(before[0].get("content-transfer-encoding")):
+            edited.decode("ascii")
+    assert edit(tmp_path, [EDITED["alternative"]], "mail:append_text('x\\n', '<i>x</i>')")[0][1] == (
+        EDITED["alternative"].replace(b"text\r\n--b\r\n", b"text\r\nx\r\n--b\r\n").replace(b"</body>", b"<i>x</i></body>")
+        .replace(b"\r\n\r\ntext\r\nx\r\n--b", b"\r\n\r\ntext\r\nx\r\n\r\n--b"))
+
+
+def test_sealed_mail_gets_no_footer(tmp_path):
+    mail = EDITED["mixed"].replace(b"multipart/mixed", b"multipart/signed")
+    body = "local good, message, code = mail:append_text('x') result = mq.array({ good or mq.null, code })"
+    assert edit(tmp_path, [mail], body) == [([None, "signed"], mail)]
+
+
+def test_replace_and_remove(tmp_path):
+    mixed = EDITED["mixed"]
+    assert edit(tmp_path, [mixed], "mail[1]:replace_body('other')")[0][1] == mixed.replace(b"\r\ntext\r\n", b"\r\nother\r\n")
+    assert edit(tmp_path, [mixed], "mail[2]:remove() result = #mail") == [
+        (1, mixed.replace(b"--b\r\nContent-Disposition: attachment\r\n\r\nattached\r\n", b""))]
+    assert edit(tmp_path, [mixed], "mail[1]:remove() result = mail[1].bytes") == [
+        ("attached", mixed.replace(b"--b\r\n\r\ntext\r\n", b""))]
+    gone = edit(tmp_path, [mixed], "mail[1]:remove() mail[1]:remove() result = #mail")[0][1]
+    assert gone == (b"Content-Type: multipart/mixed; boundary=b\r\n\r\nbefore\r\n--b\r\nContent-Type: text/plain\r\n\r\n\r\n"
+                    b"--b--\r\nbehind\r\n")
+    binary = edit(tmp_path, [EDITED["mixed"].replace(b"Content-Disp", b"Content-Type: image/png\r\nContent-Disp")],
+                  "mail[2]:replace_body('\\0\\255\\r\\n\\n') result = mail[2].bytes == '\\0\\255\\r\\n\\n'")
+    assert binary[0][0] is True and parts_of(binary[0][1])[1].get_payload(decode=True) == b"\0\xff\r\n\n"
+
+
+@corpus
+def test_edits_of_real_mail(tmp_path):
+    """Each text of each mail is replaced: all other bytes are what they were, and both parsers see the new text."""
+    body = """
+      local list = mq.array({})
+      for n, part in ipairs(mq.mime.parse(bytes)) do
+        if part.type:sub(1, 5) == "text/" and #part.parts == 0 and n <= 3 then
+          local again = mq.mime.parse(bytes)
+          again[n]:replace_body("new text\\n")
+          local new = tostring(again)
+          local count, from, to = #bytes, 0, 0
+          while from < count and bytes:byte(from + 1) == new:byte(from + 1) do from = from + 1 end
+          while to < count - from and to < #new - from and bytes:byte(-to - 1) == new:byte(-to - 1) do to = to + 1 end
+          local seen = mq.mime.parse(new)
+          local others = #seen == #again and again[n].text == seen[n].text
+          for k, other in ipairs(seen) do
+            local old = mq.mime.parse(bytes)[k]
+            if k ~= n and #other.parts == 0 and other.bytes ~= old.bytes then others = false end
+            if other.filename ~= old.filename then others = false end
+          end
+          list[#list + 1] = { text = seen[n] and seen[n].text, others = others,
+            kept = bytes:sub(1, from) == new:sub(1, from), changed = count - from - to, size = part.size }
+        end
+      end
+      tell(list)"""
+    chosen = [path for path in mails() if path.stat().st_size < 20000]
+    wrong = []
+    for path, edits in zip(chosen, run(tmp_path, chosen, body, {"budget": 60})):
+        for one in edits:
+            if not one["others"] or not one.get("text", "").startswith("new text"):
+                wrong.append((path.name, one))
+    assert wrong == []
+
+
+def test_added_parts(tmp_path):
+    """To a text, to a multipart, and to one that is not closed."""
+    body = """assert(mail:add_part({ content = "gr\u00fcn\\n" }))
+      assert(mail:add_part({ content = "\\0\\255", filename = "gr\u00fcn.bin" }))
+      result = mq.array({ #mail, mail.root.type })"""
+    base = {
+        "text": (b"Subject: x\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\n<b>gr\xfcn</b>\r\n", 3),
+        "no header": (b"\r\ntext", 3),
+        "mixed": (EDITED["mixed"], 4),
+        "alternative": (EDITED["alternative"], 4),
+        "open": (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext", 3),
+    }
+    for (name, (mail, count)), (result, edited) in zip(base.items(), edit(tmp_path, [mail for mail, _ in base.values()], body)):
+        before, after = parts_of(mail), parts_of(edited)
+        assert result == [count, "multipart/mixed"] and len(after) == count, name
+        assert [part.get_payload(decode=True).strip() for part in before] == [
+            part.get_payload(decode=True).strip() for part in after[:len(before)]], name
+        assert [part.get_content_type() for part in before] == [part.get_content_type() for part in after[:len(before)]], name
+        assert text_of(after[-2]) == "gr\u00fcn\n" and after[-1].get_payload(decode=True) == b"\0\xff", name
+        assert after[-1].get_filename() == "gr\u00fcn.bin", name
+
+
+# ---- reports, links, hashes ----
+
+BOUNCE = crlf("""Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+
+It failed.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.com
+Original-Envelope-Id: abc
+Arrival-Date: Mon, 23 Nov 2026 12:00:00 +0000
+
+Original-Recipient: rfc822;joe+2Btag@example.org
+Final-Recipient: RFC822; joe@example.org
+Action: FAILED
+Status: 5.1.1 (no such user)
+Remote-MTA: dns; mx.example.org
+Diagnostic-Code: smtp; 550 5.1.1
+ no such user
+
+Final-Recipient: rfc822; <ann@example.org>
+Action: delayed
+Status: 4.2.2
+
+--b
+Content-Type: text/rfc822-headers
+
+Subject: =?utf-8?q?gr=C3=BCn?=
+From: me@example.com
+--b--
+""")
+
+COMPLAINT = crlf("""Content-Type: multipart/report; report-type=feedback-report; boundary=b
+
+--b
+
+A complaint.
+--b
+Content-Type: message/feedback-report
+
+Feedback-Type: Abuse
+User-Agent: SomeGenerator/1.0
+Version: 1
+Original-Mail-From: <me@example.com>
+Original-Rcpt-To: <joe@example.org>
+Original-Rcpt-To: ann@example.org
+Source-IP: 192.0.2.1
+Reported-Domain: example.com
+Reported-URI: http://example.com/a
+Reported-URI: mailto:me@example.com
+
+--b
+Content-Type: message/rfc822
+
+Subject: offer
+List-Id: <l.example.com>
+
+text
+--b--
+""")
+
+
+def test_delivery_report(tmp_path):
+    body = """
+      local report = mq.mime.parse(bytes).delivery_report
+      if report then
+        report.subject, report.original, report.fields = report.original:header("subject"), nil, nil
+        for _, one in ipairs(report.recipients) do one.fields = nil end
+      end
+      tell(report)"""
+    head = "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: message/rfc822\n\n"
+    attached = crlf(head) + BOUNCE + crlf("\n--x--\n")
+    assert run(tmp_path, [BOUNCE, COMPLAINT, attached], body) == [{
+        "reporting_mta": "mx.example.com", "envelope_id": "abc", "arrival_date": "Mon, 23 Nov 2026 12:00:00 +0000",
+        "subject": "gr\u00fcn", "recipients": [
+            {"recipient": "joe@example.org", "original_recipient": "joe+tag@example.org", "action": "failed", "status": "5.1.1",
+             "remote_mta": "mx.example.org", "diagnostic": "550 5.1.1 no such user"},
+            {"recipient": "ann@example.org", "action": "delayed", "status": "4.2.2"}]}, None, None]
+
+
+def test_feedback_report(tmp_path):
+    body = """
+      local report = mq.mime.parse(bytes).feedback_report
+      if report then report.list, report.original, report.fields = report.original:header("list-id"), nil, nil end
+      tell(report)"""
+    assert run(tmp_path, [COMPLAINT, BOUNCE], body) == [{
+        "type": "abuse", "user_agent": "SomeGenerator/1.0", "source_ip": "192.0.2.1", "sender": "me@example.com",
+        "recipients": ["joe@example.org", "ann@example.org"], "domains": ["example.com"],
+        "links": ["http://example.com/a", "mailto:me@example.com"], "list": "<l.example.com>"}, None]
+
+
+LINKS = {
+    "Go to http://a.example/x, or (https://b.example/y).": ["http://a.example/x", "https://b.example/y"],
+    "<http://a.example/?q=1&r=(2)> HTTP://A.example": ["http://a.example/?q=1&r=(2)", "HTTP://A.example"],
+    "no link: http:// x.example a.http": [],
+}
+
+HTML_LINKS = {
+    '<a href="http://a.example/?a=1&amp;b=2">x</a>': ["http://a.example/?a=1&b=2"],
+    "<A HREF = 'http://a.example/'>x</A><img src=http://b.example/i.png>": ["http://a.example/", "http://b.example/i.png"],
+    '<a href="ht\ntp://a.example/">http://c.example/</a>': ["http://a.example/", "http://c.example/"],
+    '<a href="&#104;ttp&colon;//a.example/">x</a> <a href="mailto:x@y">': ["http://a.example/"],
+    '<form action="//d.example/f"><a href="cid:1">': ["//d.example/f"],
+}
+
+
+def test_links(tmp_path):
+    mails = [crlf("\n" + text) for text in LINKS] + [crlf("Content-Type: text/html\n\n" + text) for text in HTML_LINKS]
+    found = run(tmp_path, mails, "tell(mq.array(mq.mime.parse(bytes).links))")
+    assert dict(zip([*LINKS, *HTML_LINKS], found)) == {**LINKS, **HTML_LINKS}
+
+
+def test_body_hash(tmp_path):
+    """The examples of RFC 6376, and an empty body."""
+    body = """
+      local mail = mq.mime.parse(bytes)
+      tell({ mail:body_hash(), mail:body_hash({ canonicalization = "simple" }),
+        mail:body_hash({ length = 2, algorithm = "sha1" }) })"""
+    rfc = b"A: X\r\n\r\n C \r\nD \t E\r\n\r\n\r\n"
+
+    def digest(text, name="sha256"):
+        return base64.b64encode(hashlib.new(name, text).digest()).decode()
+    expected = [digest(b" C\r\nD E\r\n"), digest(b" C \r\nD \t E\r\n"), digest(b" C", "sha1")]
+    empty = ["47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "frcCV1k9oG9oKj3dpUqdJg1PxRT2RSN/XKdLCPjaYaY=", digest(b"", "sha1")]
+    assert run(tmp_path, [rfc, b"A: X\r\n\r\n", b"A: X\r\n\r\n\r\n\r\n"], body) == [expected, empty, empty]
+
+
+@corpus
+def test_reports_of_real_mail(tmp_path):
+    body = """
+      local mail = mq.mime.parse(bytes)
+      local report, complaint, links = mail.delivery_report, mail.feedback_report, mail.links
+      tell({ report and #report.recipients or -1, complaint and complaint.type or "", #links })"""
+    found = dict(zip([path.name for path in mails()], run(tmp_path, mails(), body)))
+    assert found["tests_fixtures_messages_complaints_aol.eml"][1] == "abuse"
+    assert sum(count > 0 for count, _, _ in found.values()) >= 5
+    assert sum(count > 0 for _, _, count in found.values()) >= 30

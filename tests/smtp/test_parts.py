@@ -88,3 +88,33 @@ def test_what_is_not_taken_apart(tmp_path):
         [one] = wait_until(host.inbox, "the message")
         assert one["data"] == {"mail": False, "code": "limit",
                                "text": "the message has more than 2 parts (mime.parts in the settings)"}
+
+
+EDITS = """
+mq.on("smtp_in_message", function(connection, message)
+  local mail = message:parts()
+  mail[2]:remove()
+  assert(mail:append_text("footer\\n"))
+  assert(tostring(message.mime) == tostring(mail))
+  message.json.data = { names = #message:parts().attachments, kind = type(mail[1].text) }
+  if connection.vars.fail then error("no") end
+end)
+"""
+
+
+def test_edits_are_staged():
+    """They reach the host with the other writes of the handler."""
+    mail = SMALL.replace(b"\r\none\r\n", b"\r\none\r\ntwo\r\n")
+    with Host(policy=EDITS) as host:
+        host.send(message=mail)
+        [one] = host.inbox(1)
+        assert one["mime"] == (mail.decode().replace("two\r\n", "two\r\nfooter\r\n\r\n", 1)
+                               .replace("--b\r\nContent-Type: application/x; NAME*=utf-8''a%2eexe\r\n\r\ntwo\r\n", ""))
+        assert one["data"] == {"names": 0, "kind": "string"}
+
+
+def test_edits_that_fail_are_dropped():
+    with Host(policy=EDITS.replace("connection.vars.fail", "true")) as host:
+        host.send(message=SMALL)
+        [one] = host.inbox(1)
+        assert one["mime"] == SMALL.decode() and "data" not in one

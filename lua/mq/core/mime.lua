@@ -5,7 +5,8 @@
 
 local mq, private = ...
 
-local error, type, tostring, setmetatable, rawget = error, type, tostring, setmetatable, rawget
+local error, type, tostring, setmetatable, rawget, rawset =
+  error, type, tostring, setmetatable, rawget, rawset
 local lower, find, sub, match = string.lower, string.find, string.sub, string.match
 local native, methods = private.mime, private.message_methods
 local scan, decode, decoded_size, to_text, field, fields, words, addresses =
@@ -23,8 +24,9 @@ local inside = {} -- the key
 -- ---- objects ----
 
 -- A metatable for objects with getters and methods.
-local function class(name, getters, methods)
+local function class(name, getters, methods, text)
   return {
+    __tostring = text,
     __index = function(object, key)
       local getter = getters[key]
       if getter then
@@ -45,7 +47,9 @@ end
 
 local part_fields, part, mail_fields, mail = {}, {}, {}, {}
 local part_class = class("part", part_fields, part)
-local mail_class = class("mail", mail_fields, mail)
+local mail_class = class("mail", mail_fields, mail, function(object)
+  return tostring(rawget(object, inside).source)
+end)
 
 local function self_of(object, method)
   local self = type(object) == "table" and rawget(object, inside)
@@ -98,6 +102,19 @@ function part_fields.charset(self)
   return charset_of(self)
 end
 
+-- Are the bytes of ASCII in this charset those of ASCII, wherever they stand?
+local function is_compatible(charset)
+  return not charset
+    or not (
+      find(charset, "^utf%-?7")
+      or find(charset, "^utf%-?16")
+      or find(charset, "^utf%-?32")
+      or find(charset, "^ucs")
+      or find(charset, "^iso%-?2022")
+      or find(charset, "^hz")
+    )
+end
+
 -- "base64", "quoted-printable", "uuencode", or "plain" for what is as it is.
 function part_fields.encoding(self)
   return self.encoding
@@ -113,10 +130,12 @@ function part_fields.size(self)
   if self.encoding == "plain" then
     return self.stop - self.body
   end
-  if not self.size then
-    self.size = decoded_size(self.mail.source, self.body, self.stop, self.encoding)
+  local size, message, code = self.size_known, nil, nil
+  if not size then
+    size, message, code = decoded_size(self.mail.source, self.body, self.stop, self.encoding)
+    self.size_known = size
   end
-  return self.size
+  return size, message, code
 end
 
 local function text_of(self)
@@ -271,10 +290,27 @@ function mail_fields.attachments(self)
   return list
 end
 
+-- Lists the parts of a mail in its object: all but multiparts and what was removed.
+local function relist(self)
+  local object, parts, count = self.object, self.parts, 0
+  for i = 1, #parts do
+    local one = parts[i]
+    -- What is in a part that has a header alone is no part of the mail.
+    local bare = one.above and find(one.above.type or "", "headers$")
+    if one.kind ~= "multipart" and not bare and not one.removed then
+      count = count + 1
+      rawset(object, count, one.object)
+    end
+  end
+  while object[count + 1] do
+    object[count + 1] = nil
+    count = count + 1
+  end
+end
+
 -- Makes the mail of bytes that were taken apart.
-local function make(source, parts)
-  local self = { source = source, parts = parts }
-  local object = { [inside] = self }
+local function fill(self, parts)
+  self.parts = parts
   for i = 1, #parts do
     local one = parts[i]
     one.mail = self
@@ -285,23 +321,29 @@ local function make(source, parts)
       above.children = above.children or {}
       above.children[#above.children + 1] = one
     end
-    -- What is in a part that has a header alone is no part of the mail.
-    local bare = above and find(above.type or "", "headers$")
-    if one.kind ~= "multipart" and not bare then
-      object[#object + 1] = one.object
-    end
   end
+  relist(self)
+end
+
+local function make(source, parts, message)
+  local self = { source = source, message = message }
+  local object = { [inside] = self }
   self.object = object
+  fill(self, parts)
   return setmetatable(object, mail_class)
 end
 
 -- mq.mime.parse(bytes): the parts of a mail, a string or buffer.
-local function parse(source)
+local function take_apart(source, owner)
   local parts, message, code = scan(source)
   if not parts then
     return nil, message, code
   end
-  return make(source, parts)
+  return make(source, parts, owner)
+end
+
+local function parse(source)
+  return take_apart(source)
 end
 
 mq.mime = { parse = parse, decode = words, addresses = addresses }
@@ -312,5 +354,37 @@ function methods.parts(message)
   if source == nil then
     return nil, "the message has no mime", "missing"
   end
-  return parse(source)
+  return take_apart(source, message)
 end
+
+-- Takes a mail apart again after its structure was changed. Parts that a policy has keep what they had. nil,
+-- message, code beyond a limit: then the mail is as it was taken apart before, and can be used no more.
+local function again(self)
+  local parts, message, code = scan(self.source)
+  if not parts then
+    return nil, message, code
+  end
+  local before = { source = self.source, parts = {} }
+  for i = 1, #self.parts do
+    self.parts[i].mail, self.parts[i].removed = before, true
+  end
+  self.shown = nil
+  fill(self, parts)
+  return true
+end
+
+private.mail = {
+  part = part,
+  mail = mail,
+  mail_fields = mail_fields,
+  type_of = type_of,
+  text_of = text_of,
+  charset_of = charset_of,
+  header_of = header_of,
+  shown = shown,
+  self_of = self_of,
+  relist = relist,
+  is_compatible = is_compatible,
+  is_attachment = is_attachment,
+  again = again,
+}

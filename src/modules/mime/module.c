@@ -83,30 +83,6 @@ static size_t encoded_room(mqlua_mime_encoding encoding, size_t size)
     return g_mime_encoding_outlen(&state, size) + 16;
 }
 
-static bool digest_begin(mqlua_mime_digest *digest, const char *algorithm)
-{
-    bool is_sha1 = strcmp(algorithm, "sha1") == 0;
-    if (!is_sha1 && strcmp(algorithm, "sha256") != 0)
-        return false;
-    digest->algorithm = algorithm;
-    digest->state = g_checksum_new(is_sha1 ? G_CHECKSUM_SHA1 : G_CHECKSUM_SHA256);
-    return digest->state;
-}
-
-static void digest_add(mqlua_mime_digest *digest, const char *bytes, size_t size)
-{
-    g_checksum_update(digest->state, (const guchar *)bytes, (gssize)size);
-}
-
-static size_t digest_end(mqlua_mime_digest *digest, uint8_t out[MQLUA_MIME_DIGEST])
-{
-    gsize size = MQLUA_MIME_DIGEST;
-    g_checksum_get_digest(digest->state, out, &size);
-    g_checksum_free(digest->state);
-    digest->state = NULL;
-    return size;
-}
-
 extern const mqlua_mime_library mqlua_mime_library_table;
 
 __attribute__((visibility("default"))) const mqlua_mime_library mqlua_mime_library_table = {
@@ -120,7 +96,4 @@ __attribute__((visibility("default"))) const mqlua_mime_library mqlua_mime_libra
     .decoded_room = decoded_room,
     .encoded_room = encoded_room,
     .convert = module_convert,
-    .digest_begin = digest_begin,
-    .digest_add = digest_add,
-    .digest_end = digest_end,
 };
