@@ -197,19 +197,13 @@ bool mqlua_dicts_settle(mqlua_dicts *dicts, mqlua_shared *shared, size_t capacit
 void mqlua_dicts_each(mqlua_dicts *dicts, void (*visit)(void *ud, mqlua_shared *shared), void *ud)
 {
     pthread_mutex_lock(&dicts->lock);
-    mqlua_shared *shared = LIST_FIRST(&dicts->list);
-    if (shared)
-        shared->users++;
-    while (shared) {
+    for (mqlua_shared *shared = LIST_FIRST(&dicts->list); shared; shared = LIST_NEXT(shared, link)) {
+        bool used = shared->users++ > 0;
         pthread_mutex_unlock(&dicts->lock);
         visit(ud, shared);
         pthread_mutex_lock(&dicts->lock);
-        mqlua_shared *next = LIST_NEXT(shared, link);
-        if (next)
-            next->users++;
-        if (--shared->users == 0)
+        if (--shared->users == 0 && used)
             shared->left = ++dicts->leavings;
-        shared = next;
     }
     pthread_mutex_unlock(&dicts->lock);
 }

@@ -58,5 +58,9 @@ void mqlua_dicts_use(mqlua_dicts *dicts, mqlua_shared *shared);
 bool mqlua_dicts_settle(mqlua_dicts *dicts, mqlua_shared *shared, size_t capacity, bool persist,
                         char **error);
 
-/* Calls visit for each, without the registry's lock. */
+/* Calls visit for each, without the registry's lock. A dictionary that nobody uses is no younger by it. */
 void mqlua_dicts_each(mqlua_dicts *dicts, void (*visit)(void *ud, mqlua_shared *shared), void *ud);
+
+/* A collector of base/metrics.h: entries, bytes, hits, misses and so on of each (dicts_metrics.c). dicts is a
+ * mqlua_dicts. */
+void mqlua_dicts_collect(void *dicts, FILE *out, bool with_headers);

@@ -68,6 +68,13 @@ void mqlua_metrics_free(mqlua_metrics *metrics)
     free(metrics);
 }
 
+void mqlua_metrics_set_collector(mqlua_metrics *metrics,
+                                 void (*collect)(void *ud, FILE *out, bool with_headers), void *ud)
+{
+    metrics->collect = collect;
+    metrics->collect_ud = ud;
+}
+
 /* ---- definitions ---- */
 
 static bool is_name(const char *text, bool colon)
@@ -87,6 +94,10 @@ static bool check_spec(const mqlua_metric_spec *spec, char **error)
 {
     if (!is_name(spec->name, true)) {
         mqlua_error_set(error, "'%.100s' is not a name for a metric: letters, digits, _ and :", spec->name);
+        return false;
+    }
+    if (strncmp(spec->name, MQLUA_METRICS_COLLECTED, strlen(MQLUA_METRICS_COLLECTED)) == 0) {
+        mqlua_error_set(error, "'%.100s' is a name that mailerq-lua uses itself", spec->name);
         return false;
     }
     for (size_t i = 0; i < spec->nlabels; i++) {

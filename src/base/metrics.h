@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct mqlua_metrics mqlua_metrics;
 typedef struct mqlua_metric mqlua_metric;
@@ -55,6 +56,15 @@ mqlua_metrics *mqlua_metrics_new(mqlua_metrics_warner warn, void *ud, mqlua_metr
 
 /* No thread may use the registry, its metrics or series any more. */
 void mqlua_metrics_free(mqlua_metrics *metrics);
+
+/* collect(ud, out, with_headers) is called at the begin of each text and writes metrics that are kept
+ * elsewhere, with_headers: in the format of Prometheus with HELP and TYPE, else the lines with values only.
+ * Any thread, without a lock. ud outlives the registry's use. Before other threads know the registry. */
+void mqlua_metrics_set_collector(mqlua_metrics *metrics,
+                                 void (*collect)(void *ud, FILE *out, bool with_headers), void *ud);
+
+/* Metrics whose names begin so are collected: a policy cannot have one. */
+#define MQLUA_METRICS_COLLECTED "mailerq_lua_shared_"
 
 /* The metric of that name, made if there is none, for one more user. NULL with *error (malloc'ed) when the
  * name or a label is malformed, the name is taken by a metric of another kind, with other labels or buckets,

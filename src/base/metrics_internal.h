@@ -44,4 +44,6 @@ struct mqlua_metrics {
     mqlua_metrics_warner warn; /* NULL: nobody wants to know */
     void *ud;
     mqlua_metrics *parent;
+    void (*collect)(void *ud, FILE *out, bool with_headers); /* NULL: there is nothing else */
+    void *collect_ud;
 };

@@ -156,6 +156,8 @@ static char *text_of(mqlua_metrics *metrics, void (*begin)(FILE *, const mqlua_m
     FILE *out = open_memstream(&text, size);
     if (!out)
         return NULL;
+    if (metrics->collect)
+        metrics->collect(metrics->collect_ud, out, begin == put_header);
     each(metrics, begin, visit, out);
     bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {

@@ -131,6 +131,8 @@ static bool make_shared(mqlua_plugin *plugin)
     bool good = proto->metrics && proto->threads && proto->mime && proto->dicts && plugin->clients &&
                 (!plugin->settings->host.proxies || proto->proxies);
     if (good)
+        mqlua_metrics_set_collector(proto->metrics, mqlua_dicts_collect, proto->dicts);
+    if (good)
         mqlua_figures_init(&plugin->figures, proto->metrics);
     else
         say("%s", error ? error : "not enough memory");

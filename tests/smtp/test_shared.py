@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -186,3 +187,45 @@ def test_what_no_policy_declares_any_more_makes_room():
         change(host, spill, 'for i = 5, 6 do mq.shared("spill" .. i, {capacity = "100MB"}) end\n')
         offer(host, "joe")
         assert count_of(host, "joe") == 2
+
+
+METRICS = """
+local small = mq.shared("small", {capacity = "8KB"})
+local limit = mq.ratelimit("r", {limit = 5})
+mq.on("smtp_in_rcptto", function()
+  small:set("a", 1) small:set("b", ("x"):rep(100))
+  for i = 1, 3 do small:get("a") end
+  small:get("none") small:get("none") small:set("c", 1, 0.001) mq.sleep(0.01) small:get("c")
+  small:set("large", ("x"):rep(20000))
+  limit:take("me")
+  local used = small:capacity() - small:free_space()
+  local before = mq.metrics()
+  for i = 1, 1000 do small:set("n" .. i, i) end
+  mq.log.info("used=%d", used)
+  for line in (before .. mq.metrics()):gmatch("[^\\n]*mailerq_lua_shared[^\\n]*") do mq.log.info("<%s>", line) end
+  return mq.reject(550, "5.1.1", "done")
+end)
+local ok, why = pcall(mq.counter, "mailerq_lua_shared_hits")
+mq.log.info("counter: %s", why)
+"""
+
+
+def test_metrics_of_each_dictionary():
+    with Host(policy=METRICS, workers=1) as host:
+        assert not offer(host, "joe")
+        wait_until(lambda: host.stderr.count("mailerq_lua_shared_refused{") == 4, "the metrics")
+        lines = re.findall("<(.*mailerq_lua_shared.*)>", host.stderr)
+        values = {}
+        for line in lines:
+            if "name=" in line:
+                values.setdefault(line.split(" ")[0], []).append(int(line.split(" ")[1]))
+        used = int(re.search(r"used=(\d+)", host.stderr).group(1))
+        small = {name: values[f'mailerq_lua_shared_{name}{{name="small"}}']
+                 for name in ["entries", "bytes", "capacity_bytes", "hits", "misses", "evicted", "refused"]}
+        assert [small[name][0] for name in ["entries", "bytes", "hits", "misses", "evicted", "refused"]] == [3, used, 3, 3, 0, 1]
+        assert small["capacity_bytes"] == [8192, 8192]
+        assert 0 < small["entries"][1] < 200 and small["bytes"][1] <= 8192
+        assert small["evicted"][1] >= 1002 - small["entries"][1] - 1 and small["hits"][1] == 3
+        assert values['mailerq_lua_shared_entries{name="ratelimit.r"}'] == [1, 1]
+        assert "# TYPE mailerq_lua_shared_hits counter" in lines and "# TYPE mailerq_lua_shared_bytes gauge" in lines
+        assert "counter: " in host.stderr and "is a name that mailerq-lua uses itself" in host.stderr
