@@ -297,6 +297,11 @@ void mqlua_run_forget(mqlua_worker *worker, MQ_Connection *host)
     take_rerun(worker, MQLUA_IN_CLOSE, host);
 }
 
+static bool is_last(const mqlua_names *names, const char *name)
+{
+    return names->count && strcmp(names->list[names->count - 1], name) == 0;
+}
+
 /* MAIL FROM and RCPT TO: what connection.transaction shows, and the text of the address for the handlers. */
 static bool track(mqlua_run *run)
 {
@@ -307,7 +312,9 @@ static bool track(mqlua_run *run)
         run->email = t->envelope;
         return good;
     }
-    if (!run->again && !mqlua_names_add(&t->recipients, email ? email : ""))
+    /* The one that mq.rerun asked for may not have come, because another plugin took it. */
+    bool offered = run->again && is_last(&t->recipients, email ? email : "");
+    if (!offered && !mqlua_names_add(&t->recipients, email ? email : ""))
         return false;
     run->email = t->recipients.list[t->recipients.count - 1];
     return true;

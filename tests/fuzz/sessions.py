@@ -28,7 +28,7 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-PARTS = ["reload", "restart", "out", "tls", "knobs", "workers", "clients"]
+PARTS = ["reload", "restart", "out", "tls", "knobs", "workers", "clients", "retry"]
 REPORT = re.compile(r"^(rule \w+: .*|.*runtime error: .*|.*(?:Address|Thread|Leak)Sanitizer.*)$", re.MULTILINE)
 KNOBS = {
     "continue": ["alternate", "inline", "deferred"],
@@ -75,8 +75,16 @@ class Round:
     def knobs(self):
         rng = self.random("knobs")
         chosen = {name: rng.choice(values) for name, values in KNOBS.items()} if self.has("knobs") else {}
-        reply = "suppress" if self.never else rng.choice(["always", "close"])
+        reply = rng.choice(["suppress", "unaware"] if self.never else ["always", "close"])
+        if reply == "unaware":  # which of two messages for one mailbox was refused, only their ids tell
+            chosen["json"] = "full"
         return {**chosen, "blocking": "off", "reply-after-send": reply}
+
+    def plugins(self):
+        """With one behind ours that asks for each event twice, where the host knows what was refused the second time."""
+        if self.knobs()["reply-after-send"] == "unaware" or not self.has("retry") or self.random("plugins").random() < 0.7:
+            return None
+        return [os.path.join(os.environ["MQLUA_BUILD"], "mailerq-lua.so"), "retry"]
 
     def settings(self):
         rng = self.random("settings")
@@ -98,7 +106,7 @@ class Round:
         with Sink(script) as sink:
             workers = rng.randint(1, 3) if self.has("workers") else 1
             host = Host("--grace", "1", "--out-timeout", "0.5", policy=policy(rng, self.never), settings=self.settings(),
-                        knobs=self.knobs(), tls=tls, workers=workers, start=False)
+                        knobs=self.knobs(), plugins=self.plugins(), tls=tls, workers=workers, start=False)
             try:
                 self.run_host(host, sink)
                 self.faults += self.book.check(host.inbox() + host.local())

@@ -1,27 +1,78 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Asks for every incoming event but close once more, as any plugin may (MQ_retry): the plugins in front of it
- * are called twice for one command. That it has asked is kept as what the connection has of it. */
+ * are called twice for one command. */
+
+#include <stdlib.h>
+#include <utlist.h>
 
 #include "mailerq.h"
 
-static int asked;
+struct retry {
+    MQ_Connection *connection;
+    MQ_Timer *timer; /* it has taken control */
+    bool asked;
+    struct retry *next, *prev;
+};
+
+/* Those of a context: not every host tells that a connection closed. */
+struct retries {
+    struct retry *list;
+};
 
 int mq_version(void)
 {
     return MQ_API_VERSION;
 }
 
+void mq_context_initialize(MQ_Context *context)
+{
+    MQ_setContextData(context, calloc(1, sizeof(struct retries)));
+}
+
+static void end(struct retries *retries, struct retry *retry)
+{
+    if (retry->timer)
+        MQ_stopTimer(retry->timer);
+    DL_DELETE(retries->list, retry);
+    free(retry);
+}
+
+void mq_context_cleanup(MQ_Context *context)
+{
+    struct retries *retries = MQ_contextData(context);
+    while (retries->list)
+        end(retries, retries->list);
+    free(retries);
+    MQ_setContextData(context, NULL);
+}
+
 static void fired(void *data)
 {
-    MQ_retry(data);
+    struct retry *retry = data;
+    retry->timer = NULL;
+    MQ_retry(retry->connection);
+}
+
+static struct retry *retry_of(MQ_Context *context, MQ_Connection *connection)
+{
+    struct retry *retry = MQ_connectionData(connection);
+    if (!retry && (retry = calloc(1, sizeof *retry))) {
+        struct retries *retries = MQ_contextData(context);
+        DL_APPEND(retries->list, retry);
+        MQ_setConnectionData(connection, retry);
+        retry->connection = connection;
+    }
+    return retry;
 }
 
 static bool once_more(MQ_Context *context, MQ_Connection *connection)
 {
-    bool again = MQ_connectionData(connection) != NULL;
-    MQ_setConnectionData(connection, again ? NULL : &asked);
-    return !again && MQ_startTimer(context, 0.001f, fired, connection) != NULL;
+    struct retry *retry = retry_of(context, connection);
+    retry->asked = !retry->asked;
+    if (retry->asked)
+        retry->timer = MQ_startTimer(context, 0.001f, fired, retry);
+    return retry->timer != NULL;
 }
 
 bool mq_smtp_in_connect(MQ_Context *context, MQ_Connection *connection)
@@ -62,6 +113,9 @@ bool mq_smtp_in_message(MQ_Context *context, MQ_Connection *connection, MQ_Messa
 
 bool mq_smtp_in_close(MQ_Context *context, MQ_Connection *connection)
 {
+    struct retry *retry = MQ_connectionData(connection);
+    if (retry)
+        end(MQ_contextData(context), retry);
     MQ_setConnectionData(connection, NULL);
     return false;
 }

@@ -550,7 +550,7 @@ def test_no_verdict_is_lost_over_its_text(probe, never, text):
                                   "quarantine('jail@example.net', {})", "reject(200)", "tempfail(450, '5.7.1')"])
 def test_wrong_types_and_codes_still_raise(probe, call):
     trial = probe.run(rcptto=f"raises(mq.now) raises(function() return mq.{call} end)")
-    assert "bad argument" in trial.shown[1][0]
+    assert "bad argument" in trial.wait_shown(2)[1][0]
 
 
 # ---- hold ----
