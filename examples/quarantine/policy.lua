@@ -13,13 +13,33 @@ mq.on("smtp_in_message", function(connection, message)
   end
 end, { name = "forged sender" })
 
--- Attachments that start programs.
+-- Attachments that start programs. A name is what any program might take for it: decoded, each of several, and
+-- without what Windows leaves out at its end.
 local dangerous = mq.set("extensions.txt")
 
+local function names_of(part)
+  local names = { part.filename }
+  for _, field in ipairs(part.headers) do
+    if field.name:lower():match("^content%-") then
+      for name in field.value:gmatch('[Nn][Aa][Mm][Ee][%d*]*%s*=%s*"?([^";]+)') do
+        names[#names + 1] = mq.mime.decode(name)
+      end
+    end
+  end
+  return names
+end
+
 mq.on("smtp_in_message", function(connection, message)
-  for extension in message.mime:gmatch('name%*?="?[^"\r\n]*%.(%w+)"?[;\r\n]') do
-    if dangerous:contains(extension) then
-      return mq.quarantine(QUARANTINE, "attachment ." .. extension:lower())
+  local mail, problem = message:parts()
+  if not mail then
+    return mq.quarantine(QUARANTINE, problem) -- more parts than anybody needs
+  end
+  for _, part in ipairs(mail) do
+    for _, name in ipairs(names_of(part)) do
+      local extension = name:gsub(":.*", ""):match("%.(%w+)[^%w]*$")
+      if extension and dangerous:contains(extension) then
+        return mq.quarantine(QUARANTINE, "attachment ." .. extension:lower())
+      end
     end
   end
 end, { name = "attachments", on_error = mq.quarantine(QUARANTINE, "could not be examined") })

@@ -79,8 +79,11 @@ mq.on("smtp_in_close", function(connection)
 end)
 
 mq.on("smtp_out_data", function(connection, message)
-  message.mime = message.mime:sub(1) .. "-- \r\nSent by MailerQ, with a footer from Lua\r\n"
-  say("out_data", "%s gets a footer", message.recipient)
+  -- Only to texts that it does not break: examples/footer has the whole of it.
+  if not message:header("Content-Type") and not message:header("DKIM-Signature") then
+    message.mime = message.mime:append("-- \r\nSent by MailerQ, with a footer from Lua\r\n")
+    say("out_data", "%s gets a footer", message.recipient)
+  end
 end)
 
 mq.on("smtp_out_sent", function(connection, message)

@@ -28,9 +28,6 @@ char *mqlua_bytes_push_room(lua_State *L, size_t size);
 /* Pushes a buffer with a copy of its own of size bytes at data. Raises on lack of memory. */
 void mqlua_bytes_push_copy(lua_State *L, const char *data, size_t size);
 
-/* The same for size bytes that the caller writes before anything else uses the buffer. */
-char *mqlua_bytes_push_room(lua_State *L, size_t size);
-
 /* Makes the buffer at index own its bytes, so that the slot may end. Owned and dead buffers are left as
  * they are. Raises when index holds no buffer, or on lack of memory; the view is unchanged then. */
 void mqlua_bytes_detach(lua_State *L, int index);
