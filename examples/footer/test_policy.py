@@ -20,7 +20,8 @@ def test_a_plain_text(mailerq, header):
 
 
 @pytest.mark.parametrize("header", [
-    "Content-Type: multipart/mixed; boundary=b\r\n", "Content-Type: multipart/signed; boundary=b\r\n", "Content-Type: text/html\r\n",
+    "Content-Type: multipart/mixed; boundary=b\r\n", "Content-Type: multipart/signed; boundary=b\r\n",
+    "Content-Type: text/html\r\n",
     "Content-Type: text/plainer\r\n", "Content-Transfer-Encoding: base64\r\n", "Content-Transfer-Encoding: Quoted-Printable\r\n",
     "Content-Type: application/pkcs7-mime\r\n", "DKIM-Signature: v=1; a=rsa-sha256\r\n", "ARC-Seal: i=1\r\n"])
 def test_what_a_footer_would_break(mailerq, header):

@@ -16,8 +16,10 @@ QUJD
 
 
 DANGEROUS = [
-    'name="invoice.pdf.EXE"', "name=invoice.exe", "name*=utf-8''%e2.js", 'NAME="a.exe"', 'Name = "a.exe"', "name*0=\"a.e\"; name*1=xe",
-    "name*0*=utf-8''a%2E; name*1*=e%78e", 'name="=?utf-8?B?YS5leGU=?="', 'name="=?UTF-8?Q?a=2Eexe?="', 'name="a.exe."', 'name="a.exe "',
+    'name="invoice.pdf.EXE"', "name=invoice.exe", "name*=utf-8''%e2.js",
+    'NAME="a.exe"', 'Name = "a.exe"', "name*0=\"a.e\"; name*1=xe",
+    "name*0*=utf-8''a%2E; name*1*=e%78e", 'name="=?utf-8?B?YS5leGU=?="', 'name="=?UTF-8?Q?a=2Eexe?="',
+    'name="a.exe."', 'name="a.exe "',
     'name="a.txt"; name="a.exe"', 'name="a.exe:x.txt"', 'name="a\\.exe"', "name=\n \"a.exe\"", "x=y;\n\tnAmE*=us-ascii'en'a.exe",
     'name="a.txt"\nContent-Disposition: attachment; FileName="a.exe"', 'name="a.exe"\nContent-Disposition: inline; filename=a.txt',
     'name="a.txt"\nContent-Type: application/x; name=a.exe', 'name=(comment)a.exe', 'name="a.exe', "name='a.exe'"]

@@ -59,6 +59,27 @@ static int l_byte(lua_State *L)
     return (int)size;
 }
 
+/* A buffer with all of them: in place of strings, which would take a second copy. */
+static int l_append(lua_State *L)
+{
+    size_t total = 0, size;
+    int count = lua_gettop(L);
+    self(L);
+    for (int i = 1; i <= count; i++) {
+        mqlua_bytes_check(L, i, &size);
+        if (size > SIZE_MAX / 4 - total)
+            luaL_error(L, "buffer too large");
+        total += size;
+    }
+    mqlua_vm_charge(L, total / 16);
+    char *to = mqlua_bytes_push_room(L, total);
+    for (int i = 1; i <= count; i++) {
+        const char *bytes = mqlua_bytes_check(L, i, &size);
+        to = mempcpy(to, bytes, size);
+    }
+    return 1;
+}
+
 /* Only buffers are methods' business here: the functions of string take them just the same. */
 static int l_gsub(lua_State *L)
 {
@@ -109,6 +130,7 @@ static int l_eq(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
+    {"append", l_append},
     {"byte", l_byte},
     {"find", mqlua_pattern_find},
     {"gmatch", mqlua_pattern_gmatch},

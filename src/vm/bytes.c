@@ -96,8 +96,9 @@ int mqlua_bytes_l_concat(lua_State *L)
     mqlua_vm_charge(L, (left_size + right_size) / 16);
     mqlua_text text;
     mqlua_text_init(&text, L);
-    mqlua_text_add(&text, left, left_size);
-    mqlua_text_add(&text, right, right_size);
+    char *to = mqlua_text_room(&text, left_size + right_size);
+    to = mempcpy(to, left, left_size);
+    memcpy(to, right, right_size);
     mqlua_text_push(&text);
     return 1;
 }
