@@ -109,7 +109,7 @@ def initializer(text, start):
 def registered():
     """The static tables of fields and methods of every type in the C code."""
     names = set()
-    for path in [*(ROOT / "src" / "api").glob("*.c"), ROOT / "src" / "vm" / "bytes.c"]:
+    for path in [*(ROOT / "src" / "api").glob("*.c"), ROOT / "src" / "vm" / "buffer.c"]:
         text = path.read_text()
         tables = {}
         for found in re.finditer(r"(?:mqlua_field|luaL_Reg) (\w+)\[\] =", text):
