@@ -6,6 +6,7 @@
 #include "api/shared.h"
 #include "api/timers.h"
 #include "base/error.h"
+#include "base/time.h"
 #include "policy/load.h"
 #include <stdlib.h>
 #include <string.h>
@@ -133,13 +134,20 @@ static int call_plain(lua_State *L)
     return 0;
 }
 
+/* Seconds of run time that all handlers of the end have together: a host that stops waits for them. */
+static const double END_BUDGET = 0.3;
+
 bool mqlua_state_call(mqlua_state *state, mqlua_event event, int worker, char **error)
 {
     const mqlua_handlers *handlers = &state->env.registry->events[event];
-    bool good = true;
+    bool good = true, ends = event == MQLUA_CLEANUP || event == MQLUA_CONTEXT_CLEANUP;
+    double end = mqlua_time_now() + END_BUDGET;
     mqlua_vm_set_budget(state->env.vm, MQLUA_LOAD_BUDGET);
     for (int i = 0; good && i < handlers->count; i++) {
         plain_call call = {&handlers->list[i], worker};
+        double left = end - mqlua_time_now();
+        if (ends)
+            mqlua_vm_set_budget(state->env.vm, left > 0.001 ? left : 0.001);
         good = mqlua_vm_call(state->env.vm, call_plain, &call, error) == 0;
     }
     mqlua_vm_set_budget(state->env.vm, state->env.settings->limits.budget);

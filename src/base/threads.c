@@ -120,6 +120,84 @@ bool mqlua_threads_create(pthread_t *thread, const char *name, size_t stack, voi
     return started;
 }
 
+/* Work that is waited for as long as it is worth; whoever is last, the thread or who waits, frees it. */
+typedef struct errand {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    void (*work)(void *ud);
+    void *ud;
+    bool done, left;
+} errand;
+
+static errand *errand_new(void (*work)(void *ud), void *ud)
+{
+    pthread_condattr_t attributes;
+    errand *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    *e = (errand){.work = work, .ud = ud};
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&e->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return e;
+}
+
+static void errand_free(errand *e)
+{
+    pthread_cond_destroy(&e->changed);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+static void *run_errand(void *argument)
+{
+    errand *e = argument;
+    e->work(e->ud);
+    pthread_mutex_lock(&e->lock);
+    e->done = true;
+    bool left = e->left;
+    pthread_cond_signal(&e->changed);
+    pthread_mutex_unlock(&e->lock);
+    if (left)
+        errand_free(e);
+    return NULL;
+}
+
+/* True: it is done. */
+static bool wait_for(errand *e, double until)
+{
+    struct timespec end = {.tv_sec = (time_t)until};
+    end.tv_nsec = (long)((until - (double)end.tv_sec) * 1e9);
+    pthread_mutex_lock(&e->lock);
+    while (!e->done && pthread_cond_timedwait(&e->changed, &e->lock, &end) == 0)
+        continue;
+    bool done = e->done;
+    e->left = !done;
+    pthread_mutex_unlock(&e->lock);
+    return done;
+}
+
+bool mqlua_threads_do(const char *name, void (*work)(void *ud), void *ud, double until)
+{
+    pthread_t thread;
+    errand *e = errand_new(work, ud);
+    if (!e || !mqlua_threads_create(&thread, name, 0, run_errand, e)) {
+        if (e)
+            errand_free(e);
+        work(ud);
+        return true;
+    }
+    if (!wait_for(e, until)) {
+        pthread_detach(thread);
+        return false;
+    }
+    pthread_join(thread, NULL);
+    errand_free(e);
+    return true;
+}
+
 /* With the lock held. */
 static bool start_thread(mqlua_threads *threads)
 {

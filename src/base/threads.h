@@ -42,6 +42,11 @@ typedef struct mqlua_job {
 bool mqlua_threads_create(pthread_t *thread, const char *name, size_t stack, void *(*body)(void *),
                           void *argument);
 
+/* Does work(ud) on a thread of its own and waits for it until the moment until (mqlua_time_now). False: it
+ * has not come to its end, and goes on: whatever it uses must stay. Where no thread can be had, work is done
+ * here, however long it takes. Any thread. */
+bool mqlua_threads_do(const char *name, void (*work)(void *ud), void *ud, double until);
+
 /* A pool without threads yet. NULL when memory is out. Owned by the caller. */
 mqlua_threads *mqlua_threads_new(void);
 

@@ -72,7 +72,7 @@ static const struct option_text option_texts[] = {
     {"max-size", OPTION_MAX_SIZE, "BYTES", "largest message (104857600)"},
     {"max-recipients", OPTION_MAX_RECIPIENTS, "N", "recipients of one message (1000)"},
     {"idle-timeout", OPTION_IDLE_TIMEOUT, "SECONDS", "silence before a client is sent away (300)"},
-    {"grace", OPTION_GRACE, "SECONDS", "time for pending events at the end (2)"},
+    {"grace", OPTION_GRACE, "SECONDS", "for pending events at the end (2); 5 more, and it ends anyway"},
     {"hostname", OPTION_HOSTNAME, "NAME", "name of this server"},
     {"auth", OPTION_AUTH, "USER:PASSWORD", "an account of this server, for the knob own-auth"},
     {"proxy-from", OPTION_PROXY_FROM, "LIST",

@@ -6,6 +6,7 @@
 #include <locale.h>
 #include <grp.h>
 #include <pwd.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/call.h"
 #include "host/listener.h"
 #include "host/loader.h"
 #include "host/outgoing.h"
@@ -179,6 +181,40 @@ static void print_ledger(struct host *host)
                          handbacks + closed + left);
 }
 
+/* Seconds beyond the grace after which the host ends, whatever its plugins do. */
+static const double END_SECONDS = 5;
+
+/* Nothing that another thread may hold for ever is used here, not even the lock of stderr. */
+static void end_hard(const char *text)
+{
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&room, 1, 0) > 0 && write(STDERR_FILENO, text, strlen(text)) < 0)
+        _exit(EXIT_TROUBLE); /* nobody reads it */
+    _exit(EXIT_TROUBLE);
+}
+
+/* On a thread of its own, from the signal to the end of the process. */
+static void *watch_end(void *data)
+{
+    const struct host *host = data;
+    static const char text[] =
+        "mqlua: a plugin does not come to its end: the process ends without it. What was in work is lost\n";
+    double end = host_call_clock() + host->options->grace + END_SECONDS, left;
+    while ((left = end - host_call_clock()) > 0)
+        poll(NULL, 0, (int)(left * 1000) + 1);
+    end_hard(text);
+    return NULL;
+}
+
+static void start_deadline(struct host *host)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, watch_end, host) == 0)
+        pthread_detach(thread);
+    else
+        fprintf(stderr, "no thread for the deadline: the end may take as long as plugins want\n");
+}
+
 /* Everything between the loading of the plugins and their cleanup. */
 static int serve(struct host *host, const sigset_t *signals)
 {
@@ -203,6 +239,7 @@ static int serve(struct host *host, const sigset_t *signals)
         host_stop(host);
     }
     sigwait(signals, &signal_number);
+    start_deadline(host);
     host_worker_stop_all(host, host_loader_cleanup);
     return EXIT_SUCCESS;
 }

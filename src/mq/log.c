@@ -37,7 +37,7 @@ static void write_stderr(int level, const char *line)
 static void write_line(const mqlua_symbols *symbols, int level, char *line)
 {
     sanitise(line);
-    if (symbols && symbols->log)
+    if (symbols && symbols->log && !atomic_load_explicit(&symbols->log_ended, memory_order_relaxed))
         symbols->log(level, line);
     else
         write_stderr(level, line);

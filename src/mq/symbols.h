@@ -8,6 +8,7 @@
  * Every function except log belongs to the thread of the context involved.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -53,6 +54,7 @@ typedef struct mqlua_symbols {
     void *set_local;                /* void (void *, bool) */
     void *recipient;                /* const char * or MQ_Address *, see settings host.address_api */
     void *envelope;
+    atomic_bool log_ended; /* the host is through with us: what still works must not log there any more */
     /* found out */
     bool legacy; /* MQ_SmtpSend is there: MailerQ 2.1 or 3.0, stay passive */
 } mqlua_symbols;

@@ -80,17 +80,18 @@ void mq_initialize(void)
         mqlua_plugin_initialize(plugin);
 }
 
-static void end_plugin(void)
+static void end_plugin(double until)
 {
     mqlua_plugin *ended = plugin;
     plugin = NULL;
-    mqlua_plugin_free(ended);
+    mqlua_plugin_free(ended, until);
 }
 
 void mq_cleanup(void)
 {
-    if (plugin && mqlua_plugin_cleanup(plugin))
-        end_plugin();
+    double until = mqlua_loop_now() + MQLUA_END_SECONDS;
+    if (plugin && mqlua_plugin_cleanup(plugin, until))
+        end_plugin(until);
 }
 
 void mq_context_initialize(MQ_Context *context)
@@ -106,7 +107,7 @@ void mq_context_cleanup(MQ_Context *context)
     if (!plugin || plugin->passive)
         return;
     if (mqlua_worker_free(mqlua_worker_of(plugin, context)))
-        end_plugin();
+        end_plugin(mqlua_loop_now() + MQLUA_END_SECONDS);
 }
 
 /* A pointer that connects, and not because we asked for that again, is a new connection: whatever is known

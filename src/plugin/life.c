@@ -64,7 +64,7 @@ static bool leave(mqlua_plugin *plugin)
     bool alone = plugin->worker_users == 1;
     pthread_mutex_unlock(&plugin->lock);
     if (alone)
-        mqlua_reload_stop(plugin);
+        mqlua_reload_stop(plugin, mqlua_loop_now() + MQLUA_END_SECONDS / 2);
     pthread_mutex_lock(&plugin->lock);
     bool all =
         --plugin->worker_users == 0 && plugin->cleaned; /* after this, somebody else may free the plugin */

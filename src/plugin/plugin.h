@@ -50,8 +50,9 @@ typedef struct mqlua_plugin {
     int worker_count;                        /* how many were ever made: their numbers */
     int worker_users;                        /* how many have not ended */
     mqlua_state *process;                    /* where initialize and cleanup run */
-    bool silent;  /* the policy in use has no reload handlers; of the thread that reloads */
-    bool cleaned; /* mq_cleanup was called */
+    bool silent;             /* the policy in use has no reload handlers; of the thread that reloads */
+    bool cleaned;            /* mq_cleanup was called */
+    atomic_bool left_behind; /* something did not come to its end in time: nothing may be freed */
     bool keep_warned;
     bool in_context; /* a context was made: the host is who it is going to be */
     bool restored;   /* the bundle is the last-known-good one, not what the files say */
@@ -65,13 +66,24 @@ mqlua_plugin *mqlua_plugin_new(void);
 /* The number for mq_version: the host's own, or INT_MIN when this plugin must not run. */
 int mqlua_plugin_version(const mqlua_plugin *plugin);
 
+/* The end has so many seconds, and a host that stops is back in charge: mq_cleanup returns within five, with
+ * what the handlers of cleanup take. until is always a moment of mqlua_time_now. */
+#define MQLUA_END_SECONDS 3.0
+
 /* mq_initialize and mq_cleanup: the handlers of those names. The latter is true when nobody needs the plugin
  * any more: contexts may be cleaned up before it or after it, and whichever comes last frees the plugin. */
 void mqlua_plugin_initialize(mqlua_plugin *plugin);
-bool mqlua_plugin_cleanup(mqlua_plugin *plugin);
+bool mqlua_plugin_cleanup(mqlua_plugin *plugin, double until);
+
+/* Ends something that may take long, such as a read of a file system that does not answer, on a thread of its
+ * own: end(ud) is waited for until the moment until (mqlua_time_now). After that it is left to itself, with a
+ * line in the log that names it. True when it came to its end. */
+bool mqlua_plugin_end_part(mqlua_plugin *plugin, const char *what, void (*end)(void *ud), void *ud,
+                           double until);
 
 /* The first worker: what had to wait until the host changed its user. */
 void mqlua_plugin_first_context(mqlua_plugin *plugin);
 
-/* Frees everything; no worker may be left. */
-void mqlua_plugin_free(mqlua_plugin *plugin);
+/* Frees everything; no worker may be left. What takes too long goes on by itself, and then nothing is freed.
+ */
+void mqlua_plugin_free(mqlua_plugin *plugin, double until);

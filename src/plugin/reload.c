@@ -302,7 +302,15 @@ static void keep_at_end(mqlua_reload *r)
         mqlua_keep_store(r->plugin, r->plugin->bundle);
 }
 
-void mqlua_reload_stop(mqlua_plugin *plugin)
+static void end_thread(void *ud)
+{
+    mqlua_reload *r = ud;
+    pthread_join(r->thread, NULL);
+    keep_at_end(r);
+    reload_free(r);
+}
+
+void mqlua_reload_stop(mqlua_plugin *plugin, double until)
 {
     pthread_mutex_lock(&plugin->lock);
     mqlua_reload *r = plugin->reload;
@@ -313,7 +321,5 @@ void mqlua_reload_stop(mqlua_plugin *plugin)
         return;
     atomic_store(&r->stop, true);
     mqlua_watcher_wake(r->watcher);
-    pthread_join(r->thread, NULL);
-    keep_at_end(r);
-    reload_free(r);
+    mqlua_plugin_end_part(plugin, "reading or checking the policy", end_thread, r, until);
 }

@@ -14,5 +14,6 @@
  * thread that cannot be had is logged: the policy is then not reloaded. Any thread. */
 void mqlua_reload_start(mqlua_plugin *plugin);
 
-/* Ends it: whatever it is doing is cut short. Any thread but its own, more than once. */
-void mqlua_reload_stop(mqlua_plugin *plugin);
+/* Ends it: whatever it is doing is cut short, and what cannot be is waited for until the moment until
+ * (mqlua_time_now). Any thread but its own, more than once. */
+void mqlua_reload_stop(mqlua_plugin *plugin, double until);

@@ -344,13 +344,38 @@ void mqlua_plugin_first_context(mqlua_plugin *plugin)
     pthread_mutex_unlock(&plugin->lock);
 }
 
-bool mqlua_plugin_cleanup(mqlua_plugin *plugin)
+/* Seconds that each part has, even when those before it took all of the time. */
+static const double LEAST = 0.2;
+
+bool mqlua_plugin_end_part(mqlua_plugin *plugin, const char *what, void (*end)(void *ud), void *ud,
+                           double until)
 {
-    mqlua_reload_stop(plugin);
+    double least = mqlua_loop_now() + LEAST;
+    if (mqlua_threads_do("mqlua-end", end, ud, until > least ? until : least))
+        return true;
+    atomic_store(&plugin->left_behind, true);
+    mqlua_log(&plugin->symbols, MQLUA_LOG_CRIT,
+              "mailerq-lua: the end does not wait for %s any longer: it takes too long", what);
+    return false;
+}
+
+static void stop_store(void *store)
+{
+    mqlua_store_stop(store);
+}
+
+static void end_store(mqlua_plugin *plugin, double until)
+{
+    mqlua_plugin_end_part(plugin, "the saving of persistent dictionaries", stop_store, plugin->store, until);
+}
+
+bool mqlua_plugin_cleanup(mqlua_plugin *plugin, double until)
+{
+    mqlua_reload_stop(plugin, until - MQLUA_END_SECONDS / 2);
     call_process(plugin, MQLUA_CLEANUP);
     mqlua_state_free(plugin->process);
     plugin->process = NULL;
-    mqlua_store_stop(plugin->store);
+    end_store(plugin, until);
     pthread_mutex_lock(&plugin->lock);
     plugin->cleaned = true;
     bool last = !plugin->worker_users;
@@ -358,19 +383,35 @@ bool mqlua_plugin_cleanup(mqlua_plugin *plugin)
     return last;
 }
 
-void mqlua_plugin_free(mqlua_plugin *plugin)
+static void free_threads(void *threads)
+{
+    mqlua_threads_free(threads);
+}
+
+/* False: some of it goes on. */
+static bool end_all(mqlua_plugin *plugin, double until)
+{
+    mqlua_reload_stop(plugin, until);
+    mqlua_state_free(plugin->process);
+    if (!atomic_load(&plugin->left_behind))
+        end_store(plugin, until); /* workers may have written since mq_cleanup */
+    mqlua_plugin_end_part(plugin, "the work of helper threads", free_threads, plugin->proto.threads, until);
+    return !atomic_load(&plugin->left_behind);
+}
+
+void mqlua_plugin_free(mqlua_plugin *plugin, double until)
 {
     if (!plugin)
         return;
-    mqlua_reload_stop(plugin);
-    mqlua_state_free(plugin->process);
-    mqlua_store_stop(plugin->store); /* workers may have written since mq_cleanup */
+    if (!end_all(plugin, until)) {
+        atomic_store(&plugin->symbols.log_ended, true);
+        return;
+    }
     mqlua_store_free(plugin->store);
     mqlua_dicts_free(plugin->proto.dicts);
     mqlua_bundle_unref(plugin->bundle);
     mqlua_bundle_unref(plugin->seen);
     mqlua_refused_free(plugin->refused);
-    mqlua_threads_free(plugin->proto.threads);
     mqlua_mime_module_free(plugin->proto.mime);
     mqlua_metrics_free(plugin->proto.metrics);
     mqlua_clients_free(plugin->clients);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/threads.h"
+#include "base/time.h"
 #include "fake_loop.h"
 
 #include <pthread.h>
@@ -246,6 +247,30 @@ static void churning(void **state)
     assert_int_equal(ended, 1500);
 }
 
+static void errand(void *gate)
+{
+    sem_wait(gate);
+    atomic_fetch_add(&worked, 1);
+    sem_post(gate); /* for whoever looks at the result */
+}
+
+/* What takes too long goes on by itself, and is not lost. */
+static void waited_for_in_vain(void **state)
+{
+    sem_t gate;
+    sem_init(&gate, 0, 0);
+    double begun = mqlua_time_now();
+    assert_false(mqlua_threads_do("errand", errand, &gate, begun + 0.05));
+    assert_true(mqlua_time_now() >= begun + 0.05);
+    assert_int_equal(atomic_load(&worked), 0);
+    sem_post(&gate);
+    while (atomic_load(&worked) == 0)
+        usleep(1000);
+    assert_true(mqlua_threads_do("errand", errand, &gate, mqlua_time_now() + 60));
+    assert_int_equal(atomic_load(&worked), 2);
+    sem_destroy(&gate);
+}
+
 static void unused(void **state)
 {
     mqlua_threads_free(mqlua_threads_new());
@@ -255,9 +280,10 @@ static void unused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(results_come_back, reset), cmocka_unit_test_setup(cancelled, reset),
-        cmocka_unit_test_setup(worker_goes, reset),       cmocka_unit_test_setup(full, reset),
-        cmocka_unit_test_setup(churning, reset),          cmocka_unit_test_setup(unused, reset),
+        cmocka_unit_test_setup(results_come_back, reset),  cmocka_unit_test_setup(cancelled, reset),
+        cmocka_unit_test_setup(worker_goes, reset),        cmocka_unit_test_setup(full, reset),
+        cmocka_unit_test_setup(churning, reset),           cmocka_unit_test_setup(unused, reset),
+        cmocka_unit_test_setup(waited_for_in_vain, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
