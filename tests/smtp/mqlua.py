@@ -307,6 +307,14 @@ class Host:
             return matches[count - 1] if len(matches) >= count else None
         return wait_until(found, f"{pattern!r} on stderr:\n{self.stderr}")
 
+    def peak(self):
+        """The most memory that the program had so far, in MB. It may have left the work to a child."""
+        def of(pid):
+            status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+            return max(int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) // 1024, *map(of, children), 0)
+        return of(self.process.pid)
+
     def client(self, tls=False):
         """A raw client that is connected; nothing was read yet."""
         return Client(self.tls_port if tls else self.port, tls)

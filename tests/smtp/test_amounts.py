@@ -39,9 +39,7 @@ def test_too_much_is_a_failure_of_the_handler(code, error):
         host.wait_stderr(re.escape(error))
         assert message["first"] == message["last"] == "kept"
         assert "tags" not in message and "data" not in message and "k1" not in message
-        status = f"/proc/{host.process.pid}/status"
-        with open(status, encoding="ascii") as file:
-            peak = int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) // 1024
+        peak = host.peak()
         assert peak < 700, f"{peak} MB"
 
 
