@@ -331,8 +331,9 @@ def test_names_of_charsets_are_not_kept(tmp_path):
       end
       tell(1)"""
     peaks = []
-    for count in [b"200", b"2000"]:
-        run(tmp_path, [count], body)
+    run(tmp_path, [b"1"], body)
+    for count in [b"200", b"4000"]:
+        (tmp_path / "0.eml").write_bytes(count)
         command = [PROGRAM, "check", "--settings", tmp_path / "settings.json", tmp_path / "policy.lua"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             peaks.append(os.wait4(process.pid, 0)[2].ru_maxrss)
@@ -466,7 +467,9 @@ def test_footer(tmp_path, footer):
 def test_sealed_mail_gets_no_footer(tmp_path):
     mail = EDITED["mixed"].replace(b"multipart/mixed", b"multipart/signed")
     body = "local good, message, code = mail:append_text('x') result = mq.array({ good or mq.null, code })"
-    assert edit(tmp_path, [mail], body) == [([None, "signed"], mail)]
+    listed = b"Content-Type: multipart/mixed; boundary=l\r\n\r\n--l\r\n" + mail + b"--l\r\n\r\nof the list\r\n--l--\r\n"
+    sealed = b"Content-Type: application/pkcs7-mime; name=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n"
+    assert edit(tmp_path, [mail, listed, sealed], body) == [([None, "signed"], one) for one in [mail, listed, sealed]]
 
 
 def test_replace_and_remove(tmp_path):

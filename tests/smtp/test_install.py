@@ -35,7 +35,7 @@ def test_version(installed):
 def test_plugins_lie_together_and_only_there(installed):
     """Not where a MailerQ looks for plugins: it would load both."""
     assert sorted(path.relative_to(installed).as_posix() for path in installed.rglob("*.so")) == [
-        "lib/mailerq-lua/mailerq-lua-noauth.so", "lib/mailerq-lua/mailerq-lua.so"]
+        "lib/mailerq-lua/mailerq-lua-noauth.so", "lib/mailerq-lua/mailerq-lua.so", "lib/mailerq-lua/modules/mime.so"]
 
 
 def test_examples_are_complete(installed):

@@ -320,6 +320,17 @@ local function is_sealed(self)
     or find(kind, "pkcs7-mime", 1, true) ~= nil
 end
 
+-- Is it, or something around it?
+local function is_within_sealed(self)
+  while self do
+    if is_sealed(self) then
+      return true
+    end
+    self = self.above
+  end
+  return false
+end
+
 local escapes = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ["\n"] = "<br>\n" }
 
 local function to_html(text)
@@ -333,10 +344,15 @@ function mail.append_text(object, text, html)
   check_text(text, "mail:append_text")
   html = with_crlf(html and check_text(html, "mail:append_text") or to_html(text))
   text = with_crlf(text)
-  if #self.parts > 0 and is_sealed(self.parts[1]) then
+  local list = shown(self)
+  for i = 1, #list do
+    if is_within_sealed(list[i]) then
+      return nil, "the mail is signed or encrypted: a change would break that", "signed"
+    end
+  end
+  if is_sealed(self.parts[1]) then -- nothing of it is shown
     return nil, "the mail is signed or encrypted: a change would break that", "signed"
   end
-  local list = shown(self)
   if #list == 0 then
     return nil, "the mail has no text that a reader is shown", "no text"
   end
