@@ -9,6 +9,7 @@
 #include "vm/object.h"
 #include "vm/stack.h"
 #include "vm/explain.h"
+#include "vm/bytes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,7 +57,7 @@ static const char *check_value(lua_State *L, int index, size_t *size)
         lua_pushstring(L, lua_toboolean(L, index) ? "true" : "false");
         lua_replace(L, index);
     }
-    return luaL_checklstring(L, index, size);
+    return mqlua_bytes_check(L, index, size);
 }
 
 /* The series that the arguments from index on name: values in order, or one table by name. */

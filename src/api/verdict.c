@@ -4,6 +4,7 @@
 #include "api/assign.h"
 #include "api/report.h"
 #include "base/line.h"
+#include "vm/bytes.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,8 +76,8 @@ static int push_verdict(lua_State *L, mqlua_verdict_kind kind, const char *text,
 static const char *clean_line(lua_State *L, int index, const char *fallback, bool ascii,
                               char line[TEXT_MAX + 1])
 {
-    size_t size;
-    const char *text = luaL_optlstring(L, index, fallback, &size);
+    size_t size = strlen(fallback);
+    const char *text = lua_isnoneornil(L, index) ? fallback : mqlua_bytes_check(L, index, &size);
     if (!mqlua_line_clean(line, TEXT_MAX + 1, text, size, ascii))
         mqlua_report(mqlua_env_of(L), "the text of a verdict was changed",
                      ascii ? "a reply is one line of printable ASCII, at most 400 bytes"

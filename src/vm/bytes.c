@@ -56,7 +56,9 @@ bool mqlua_bytes_to(lua_State *L, int index, const char **data, size_t *size)
     }
     bool alive = false;
     const mqlua_bytes *bytes = mqlua_object_test(L, index, &mqlua_bytes_type, &alive);
-    if (!bytes || !alive)
+    if (!bytes)
+        return (*data = mqlua_object_text(L, index, size)) != NULL;
+    if (!alive)
         return false;
     *data = bytes->data;
     *size = bytes->size;

@@ -32,8 +32,8 @@ void mqlua_bytes_push_copy(lua_State *L, const char *data, size_t size);
  * they are. Raises when index holds no buffer, or on lack of memory; the view is unchanged then. */
 void mqlua_bytes_detach(lua_State *L, int index);
 
-/* Whether index holds a string or a live buffer; then *data (borrowed from that value) and *size are its
- * bytes. Numbers are not converted. Never raises. */
+/* Whether index holds a string, a live buffer, or an object that shows a text; then *data (borrowed from that
+ * value) and *size are its bytes. Numbers are not converted. Never raises. */
 bool mqlua_bytes_to(lua_State *L, int index, const char **data, size_t *size);
 
 /* As luaL_checklstring, but takes a buffer too, and objects that show a text (mqlua_object_text). Raises for

@@ -221,6 +221,31 @@ def test_values_that_are_no_strings(probe):
     assert write(probe, code)["headers"]["append"]["X-A"][0] == "one@example.com"
 
 
+def test_addresses_and_buffers_are_what_they_show():
+    policy = """
+    local seen = mq.counter("seen", {labels = {"who"}})
+    mq.on("smtp_in_message", function(_, message)
+      local who, mime, json = message.recipient, message.mime, message.json
+      seen:inc(who)
+      json.a, json.b, json.c = who, {who, mime, n = nil}, mq.json.encode({who, message.envelope})
+      json.d = "x"
+      json.d = who
+      message:tag(who)
+      mq.log.info(who)
+      mq.log.info("%s %s", who, mime:sub(1, 4))
+      mq.log.info("<%s>", mq.metrics():match('seen{who="(.-)"}'))
+      return mq.quarantine(who, who)
+    end)
+    """
+    with Host(policy=policy) as host:
+        host.send("", ["one@example.com"])
+        [message] = host.inbox(1)
+    who = "one@example.com"
+    assert (message["a"], message["d"], message["b"][0], message["tags"][0]) == (who, who, who, who)
+    assert message["b"][1] == message["mime"] and message["c"] == f'["{who}","<>"]' and message["mailerq-lua"]["reason"] == who
+    assert f"{who} From" in host.stderr and f"<{who}>" in host.stderr
+
+
 def test_a_long_field_replaces_what_was_removed(probe):
     mime = b"X-A: old\r\nX-B: 1\r\nx-a: old\r\n folded\r\nX-C: 2\r\n\r\nbody\r\n"
     code = "message:remove_header('X-A') message:add_header('X-A', ('word '):rep(400)) message:remove_header('X-C')"
