@@ -169,6 +169,102 @@ def test_counts_do_not_drift(seed):
                 wait_until(lambda: count_of(host, key) == 0, "all to be given back")
 
 
+MODEL = OPEN.replace("-- version 1", "local bad = false -- version 1").replace("  local asked", """
+  if bad and address.localpart == "broken" then error("on purpose") end
+  local asked""") + """
+mq.on("cleanup", function() mq.log.info("left=%d", #count:keys(0)) end)
+"""
+
+
+class Leases:
+    """Clients that hold keys, and what the counts must be after each step."""
+
+    def __init__(self, host, rng):
+        self.host, self.rng, self.held = host, rng, {}
+
+    def count(self, key):
+        return sum(key in keys for keys in self.held.values())
+
+    def check(self):
+        for key in "xyz":
+            wait_until(lambda: count_of(self.host, key) == self.count(key), f"{key} to be {self.count(key)}")
+
+    def enter(self, client, domain):
+        key = self.rng.choice("xyz")
+        entered = key in self.held.get(client, ()) or self.count(key) < 3
+        client.send(f"MAIL FROM:<{key}@{domain}>\r\n")
+        if entered:
+            self.held.setdefault(client, set()).add(key)
+        if domain != "waits.example" or not entered:
+            assert (client.reply()[0] == 250) == entered  # an error lets mail through
+        if not entered:  # a refused client is held, and gives back what it had when it is gone
+            self.close(client)
+
+    def open(self):
+        client = self.host.client()
+        client.greet()
+        client.domain = self.rng.choice(["example.org"] * 5 + ["waits.example"] * 2 + ["fails.example"])
+        self.enter(client, client.domain)
+
+    def one(self):
+        usable = [client for client in self.held if client.domain == "example.org"]
+        return self.rng.choice(usable) if usable else None
+
+    def again(self):
+        if client := self.one():
+            client.expect("RSET", 250)
+            self.enter(client, client.domain)
+
+    def leave(self):
+        if client := self.one():
+            client.expect("RSET", 250)
+            key = self.rng.choice("xyz")
+            if key in self.held[client] or self.count(key) < 3:
+                client.expect(f"MAIL FROM:<{key}@example.org>", 250)
+                client.expect("RCPT TO:<leave@example.com>", 250)
+                self.held[client].discard(key)
+
+    def close(self, client=None):
+        if client or self.held:
+            client = client or self.rng.choice(list(self.held))
+            self.held.pop(client, None)
+            if self.rng.random() < 0.3:
+                client.send("QUIT\r\n")
+            client.close()
+
+    def reload(self):
+        change(self.host, "-- version", "-- version and")
+
+    def roll_back(self):
+        before = self.host.stderr.count("ROLLED BACK")
+        change(self.host, "bad = false", "bad = true")
+
+        def is_back():
+            ask(self.host, "broken")
+            return self.host.stderr.count("ROLLED BACK") > before
+
+        wait_until(is_back, "the roll-back")
+        change(self.host, "bad = true", f"bad = false -- {before}")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_leases_follow_a_model(seed):
+    """Close, cancel, errors, reloads, roll-backs and the end in any order: what is held is what the model says."""
+    rng = random.Random(f"{SEED} leases {seed}")
+    with Host(policy=MODEL, workers=3, settings={"reload": {"quiet": 0.05, "min_errors": 3}},
+              knobs={"disconnect": "close-during-pause"}) as host:
+        model = Leases(host, rng)
+        steps = [model.open] * 12 + [model.again] * 4 + [model.leave] * 4 + [model.close] * 8 + [model.reload] * 2
+        steps += [model.roll_back]
+        rng.shuffle(steps)
+        for step in steps:
+            step()
+            model.check()
+        model.open()
+        assert host.stop() == 0
+        assert "left=0" in host.stderr
+
+
 # ---- greylisting ----
 
 GREY = """
