@@ -1,154 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 
 #include "api/shared_internal.h"
-#include "json/path.h"
-#include "json/value.h"
-#include "vm/bytes.h"
 #include "vm/stack.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    KEYS = 1024,        /* that keys() returns when it is not told */
-    TRIES = 100,        /* of update() */
-    SCRATCH = 64 << 10, /* bytes that are kept for the next read */
-    TYPE_CDATA = 10,    /* what lua_type says of cdata; LuaJIT's headers have no name for it */
+    KEYS = 1024, /* that keys() returns when it is not told */
+    TRIES = 100, /* of update() */
 };
 
 typedef mqlua_shared_handle handle;
-
-/* ---- arguments ---- */
-
-bool mqlua_shared_key(lua_State *L, const char **key, size_t *size, const char **why)
-{
-    *why = NULL;
-    if (lua_isnoneornil(L, 2))
-        *why = "nil key";
-    else if (lua_isuserdata(L, 2) && !mqlua_bytes_to(L, 2, key, size) && luaL_callmeta(L, 2, "__tostring"))
-        lua_replace(L, 2);
-    if (*why)
-        return false;
-    if (!lua_isuserdata(L, 2))
-        *key = luaL_checklstring(L, 2, size);
-    else if (!mqlua_bytes_to(L, 2, key, size))
-        luaL_argerror(L, 2, "a key is a text or a number");
-    mqlua_vm_charge(L, 20 + *size / 32);
-    *why = !*size ? "empty key" : *size > MQLUA_DICT_KEY ? "key too long" : NULL;
-    return !*why;
-}
 
 mqlua_shared *mqlua_shared_check(lua_State *L)
 {
     handle *self = mqlua_object_check(L, 1, &mqlua_shared_type);
     return self->shared;
-}
-
-static int fail(lua_State *L, const char *why)
-{
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    return 2;
-}
-
-/* The value at index; false: it is nothing that a dictionary can hold. Its text is that of the stack. */
-static bool check_value(lua_State *L, int index, mqlua_dict_value *value)
-{
-    *value = (mqlua_dict_value){.type = MQLUA_DICT_NONE};
-    switch (lua_type(L, index)) {
-    case LUA_TNIL:
-    case LUA_TNONE:
-        return true;
-    case LUA_TBOOLEAN:
-        value->type = MQLUA_DICT_BOOLEAN;
-        value->boolean = lua_toboolean(L, index);
-        return true;
-    case LUA_TNUMBER:
-        value->type = MQLUA_DICT_NUMBER;
-        value->number = lua_tonumber(L, index);
-        return true;
-    case LUA_TSTRING:
-        value->type = MQLUA_DICT_TEXT;
-        value->text = lua_tolstring(L, index, &value->size);
-        break;
-    case LUA_TUSERDATA:
-        value->type = MQLUA_DICT_TEXT;
-        if (!mqlua_bytes_to(L, index, &value->text, &value->size))
-            return false;
-        break;
-    case TYPE_CDATA: {
-        mqlua_scalar scalar;
-        mqlua_path path = {0};
-        mqlua_value_scalar(L, index, &path, &scalar);
-        value->type = scalar.beyond ? MQLUA_DICT_NUMBER : MQLUA_DICT_INTEGER;
-        if (scalar.beyond)
-            value->number = (double)(uint64_t)scalar.integer;
-        else
-            value->integer = scalar.integer;
-        return true;
-    }
-    default:
-        return false;
-    }
-    if (value->size > UINT32_MAX)
-        luaL_argerror(L, index, "the text is too long");
-    mqlua_vm_charge(L, value->size / 16);
-    return true;
-}
-
-/* Seconds at index as milliseconds; 0 where there are none. */
-static uint64_t check_ttl(lua_State *L, int index, const char *name)
-{
-    if (lua_isnoneornil(L, index))
-        return 0;
-    double seconds = luaL_checknumber(L, index);
-    if (!(seconds >= 0 && seconds <= 1e9))
-        luaL_error(L, "bad \"%s\" argument: a number of seconds, 0 (for ever) or more", name);
-    uint64_t ttl = (uint64_t)ceil(seconds * 1000);
-    return ttl;
-}
-
-static void push_value(lua_State *L, handle *self, const mqlua_dict_value *value)
-{
-    mqlua_scalar scalar = {.type = MQLUA_TREE_INTEGER, .integer = value->integer};
-    switch (value->type) {
-    case MQLUA_DICT_BOOLEAN:
-        lua_pushboolean(L, value->boolean);
-        break;
-    case MQLUA_DICT_NUMBER:
-        lua_pushnumber(L, value->number);
-        break;
-    case MQLUA_DICT_INTEGER:
-        mqlua_value_push_scalar(L, &scalar);
-        break;
-    case MQLUA_DICT_TEXT:
-        mqlua_vm_charge(L, value->size / 16);
-        lua_pushlstring(L, value->text, value->size);
-        break;
-    default:
-        lua_pushnil(L);
-    }
-    if (self->scratch.room > SCRATCH)
-        mqlua_dict_scratch_free(&self->scratch);
-}
-
-static const char *why_of(mqlua_dict_status status)
-{
-    switch (status) {
-    case MQLUA_DICT_ABSENT:
-        return "not found";
-    case MQLUA_DICT_EXISTS:
-        return "exists";
-    case MQLUA_DICT_NOT_NUMBER:
-        return "not a number";
-    case MQLUA_DICT_NOT_LIST:
-        return "value not a list";
-    case MQLUA_DICT_IS_LIST:
-        return "value is a list";
-    default:
-        return "no memory";
-    }
 }
 
 /* ---- values ---- */
@@ -160,7 +28,7 @@ static int get(lua_State *L, bool stale)
     size_t size;
     mqlua_dict_found found;
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
+        return mqlua_shared_fail(L, why);
     mqlua_dict_status status =
         mqlua_dict_get(self->dict, key, size, stale, self->slot, &self->scratch, &found);
     if (status == MQLUA_DICT_ABSENT) {
@@ -168,8 +36,8 @@ static int get(lua_State *L, bool stale)
         return 1;
     }
     if (status != MQLUA_DICT_OK)
-        return fail(L, why_of(status));
-    push_value(L, self, &found.value);
+        return mqlua_shared_fail(L, mqlua_shared_why(status));
+    mqlua_shared_push_value(L, self, &found.value);
     if (found.flags)
         lua_pushnumber(L, found.flags);
     else if (stale)
@@ -197,10 +65,10 @@ static int store(lua_State *L, mqlua_dict_mode mode, bool safe)
     mqlua_dict_value value;
     bool forced = false;
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
-    if (!check_value(L, 3, &value))
-        return fail(L, "bad value type");
-    mqlua_dict_options options = {.mode = mode, .ttl = check_ttl(L, 4, "exptime"), .safe = safe};
+        return mqlua_shared_fail(L, why);
+    if (!mqlua_shared_check_value(L, 3, &value))
+        return mqlua_shared_fail(L, "bad value type");
+    mqlua_dict_options options = {.mode = mode, .ttl = mqlua_shared_check_ttl(L, 4, "exptime"), .safe = safe};
     double flags = luaL_optnumber(L, 5, 0);
     if (!(flags >= 0 && flags <= UINT32_MAX))
         return luaL_error(L, "bad \"flags\" argument: an integer from 0 to 4294967295");
@@ -211,12 +79,12 @@ static int store(lua_State *L, mqlua_dict_mode mode, bool safe)
     else if (mode == MQLUA_DICT_SET)
         mqlua_dict_delete(self->dict, key, size);
     else
-        return fail(L, "attempt to add or replace nil values");
+        return mqlua_shared_fail(L, "attempt to add or replace nil values");
     lua_pushboolean(L, status == MQLUA_DICT_OK);
     if (status == MQLUA_DICT_OK)
         lua_pushnil(L);
     else
-        lua_pushstring(L, why_of(status));
+        lua_pushstring(L, mqlua_shared_why(status));
     lua_pushboolean(L, forced);
     return 3;
 }
@@ -254,7 +122,7 @@ static int l_delete(lua_State *L)
 
 static void check_number(lua_State *L, int index, mqlua_dict_value *value)
 {
-    if (!check_value(L, index, value) ||
+    if (!mqlua_shared_check_value(L, index, value) ||
         (value->type != MQLUA_DICT_NUMBER && value->type != MQLUA_DICT_INTEGER))
         *value = (mqlua_dict_value){.type = MQLUA_DICT_NUMBER, .number = luaL_checknumber(L, index)};
 }
@@ -267,20 +135,20 @@ static int l_incr(lua_State *L)
     mqlua_dict_value step, init, result;
     bool forced = false, with_init = !lua_isnoneornil(L, 4);
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
+        return mqlua_shared_fail(L, why);
     check_number(L, 3, &step);
     if (with_init)
         check_number(L, 4, &init);
     else if (!lua_isnoneornil(L, 5))
         return luaL_error(L, "must provide \"init\" when providing \"init_ttl\"");
-    uint64_t ttl = check_ttl(L, 5, "init_ttl");
+    uint64_t ttl = mqlua_shared_check_ttl(L, 5, "init_ttl");
     mqlua_dict_status status =
         mqlua_dict_incr(self->dict, key, size, &step, with_init ? &init : NULL, ttl, NULL, &result, &forced);
     if (status == MQLUA_DICT_OK) {
-        push_value(L, self, &result);
+        mqlua_shared_push_value(L, self, &result);
         lua_pushnil(L);
     } else {
-        fail(L, why_of(status));
+        mqlua_shared_fail(L, mqlua_shared_why(status));
     }
     if (with_init)
         lua_pushboolean(L, forced);
@@ -296,10 +164,10 @@ static int l_ttl(lua_State *L)
     size_t size;
     uint64_t ttl;
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
+        return mqlua_shared_fail(L, why);
     mqlua_dict_status status = mqlua_dict_ttl(self->dict, key, size, &ttl);
     if (status != MQLUA_DICT_OK)
-        return fail(L, why_of(status));
+        return mqlua_shared_fail(L, mqlua_shared_why(status));
     lua_pushnumber(L, (double)ttl / 1000);
     return 1;
 }
@@ -310,11 +178,12 @@ static int l_expire(lua_State *L)
     const char *key, *why;
     size_t size;
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
+        return mqlua_shared_fail(L, why);
     luaL_checknumber(L, 3);
-    mqlua_dict_status status = mqlua_dict_expire(self->dict, key, size, check_ttl(L, 3, "exptime"));
+    mqlua_dict_status status =
+        mqlua_dict_expire(self->dict, key, size, mqlua_shared_check_ttl(L, 3, "exptime"));
     if (status != MQLUA_DICT_OK)
-        return fail(L, why_of(status));
+        return mqlua_shared_fail(L, mqlua_shared_why(status));
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -336,7 +205,7 @@ static mqlua_dict_status look(lua_State *L, handle *self, const char *key, size_
     if (status != MQLUA_DICT_OK)
         return status;
     *expected = found.value;
-    push_value(L, self, &found.value);
+    mqlua_shared_push_value(L, self, &found.value);
     if (expected->type == MQLUA_DICT_TEXT)
         expected->text = lua_tostring(L, -1);
     return status;
@@ -351,8 +220,8 @@ static int l_update(lua_State *L)
     luaL_checktype(L, 3, LUA_TFUNCTION);
     mqlua_stack_check(L);
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
-    mqlua_dict_options options = {.ttl = check_ttl(L, 4, "exptime")};
+        return mqlua_shared_fail(L, why);
+    mqlua_dict_options options = {.ttl = mqlua_shared_check_ttl(L, 4, "exptime")};
     lua_settop(L, 5);
     for (int i = 0; i < TRIES; i++) {
         mqlua_dict_value expected, value;
@@ -360,19 +229,19 @@ static int l_update(lua_State *L)
         lua_settop(L, 5);
         mqlua_dict_status status = look(L, self, key, size, &expected);
         if (status != MQLUA_DICT_OK)
-            return fail(L, why_of(status));
+            return mqlua_shared_fail(L, mqlua_shared_why(status));
         lua_pushvalue(L, 3);
         lua_pushvalue(L, 6);
         lua_call(L, 1, 1);
-        if (!check_value(L, 7, &value))
-            return fail(L, "bad value type");
+        if (!mqlua_shared_check_value(L, 7, &value))
+            return mqlua_shared_fail(L, "bad value type");
         status = mqlua_dict_swap(self->dict, key, size, &expected, &value, &options);
         if (status == MQLUA_DICT_OK)
             return 1;
         if (status != MQLUA_DICT_CHANGED)
-            return fail(L, why_of(status));
+            return mqlua_shared_fail(L, mqlua_shared_why(status));
     }
-    return fail(L, "busy");
+    return mqlua_shared_fail(L, "busy");
 }
 
 /* ---- lists ---- */
@@ -384,12 +253,13 @@ static int push(lua_State *L, bool left)
     size_t size, length;
     mqlua_dict_value value;
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
-    if (!check_value(L, 3, &value) || value.type == MQLUA_DICT_NONE || value.type == MQLUA_DICT_BOOLEAN)
-        return fail(L, "bad value type");
+        return mqlua_shared_fail(L, why);
+    if (!mqlua_shared_check_value(L, 3, &value) || value.type == MQLUA_DICT_NONE ||
+        value.type == MQLUA_DICT_BOOLEAN)
+        return mqlua_shared_fail(L, "bad value type");
     mqlua_dict_status status = mqlua_dict_push(self->dict, key, size, left, &value, &length);
     if (status != MQLUA_DICT_OK)
-        return fail(L, why_of(status));
+        return mqlua_shared_fail(L, mqlua_shared_why(status));
     lua_pushnumber(L, (lua_Number)length);
     return 1;
 }
@@ -411,15 +281,15 @@ static int pop(lua_State *L, bool left)
     size_t size;
     mqlua_dict_value value;
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
+        return mqlua_shared_fail(L, why);
     mqlua_dict_status status = mqlua_dict_pop(self->dict, key, size, left, &self->scratch, &value);
     if (status == MQLUA_DICT_ABSENT) {
         lua_pushnil(L);
         return 1;
     }
     if (status != MQLUA_DICT_OK)
-        return fail(L, why_of(status));
-    push_value(L, self, &value);
+        return mqlua_shared_fail(L, mqlua_shared_why(status));
+    mqlua_shared_push_value(L, self, &value);
     return 1;
 }
 
@@ -439,10 +309,10 @@ static int l_llen(lua_State *L)
     const char *key, *why;
     size_t size, length;
     if (!mqlua_shared_key(L, &key, &size, &why))
-        return fail(L, why);
+        return mqlua_shared_fail(L, why);
     mqlua_dict_status status = mqlua_dict_length(self->dict, key, size, &length);
     if (status != MQLUA_DICT_OK)
-        return fail(L, why_of(status));
+        return mqlua_shared_fail(L, mqlua_shared_why(status));
     lua_pushnumber(L, (lua_Number)length);
     return 1;
 }
