@@ -76,18 +76,16 @@ static bool replace(const char *beside, const char *path, bool (*write)(int fd, 
                     const void *ud, char **error)
 {
     int fd = open_beside(beside, error);
-    if (fd < 0 || !write(fd, ud, error)) {
-        if (fd >= 0)
-            close(fd);
+    if (fd < 0)
         return false;
-    }
-    bool renamed = fsync(fd) == 0 && rename(beside, path) == 0;
+    bool written = write(fd, ud, error);
+    bool renamed = written && fsync(fd) == 0 && rename(beside, path) == 0;
     bool good = renamed && sync_folder(path);
-    if (!good)
+    if (written && !good)
         mqlua_error_set(error, "%s", mqlua_error_text(errno));
     if (!renamed)
-        unlink(beside);
-    close(fd); /* last: the lock goes with it */
+        unlink(beside); /* on a full disk its bytes are wanted */
+    close(fd);          /* last: the lock goes with it */
     return good;
 }
 
