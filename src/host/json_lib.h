@@ -67,6 +67,18 @@ static inline bool host_json_set(host_json *json, const char *name, host_json *v
 #endif
 }
 
+/* As host_json_set, for a name that the object does not have: no member is looked at. */
+static inline bool host_json_set_new(host_json *json, const char *name, host_json *value)
+{
+#ifdef HOST_JSON_C
+    return host_json_set(json, name, value); /* a hash table */
+#else
+    if (value)
+        fjson_object_object_add_ex(json, name, value, FJSON_OBJECT_ADD_KEY_IS_NEW);
+    return value != NULL;
+#endif
+}
+
 /* Stores a NUL-terminated string; a NULL text stores nothing and succeeds. */
 static inline bool host_json_set_text(host_json *json, const char *name, const char *text)
 {

@@ -112,23 +112,25 @@ static host_json *member(host_json *json, const char *name, bool array)
     return host_json_set(json, name, value) ? value : NULL;
 }
 
-static bool apply_extra(host_json *json, const char *name, const char *text)
+/* *known: name is one of the properties. False without memory. */
+static bool apply_property(host_json *json, const char *name, const char *text, bool *known)
 {
-    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++) {
-        if (strcmp(properties[i].header, name) != 0)
-            continue;
-        if (properties[i].form == TEXTS) {
-            host_json *array = member(json, properties[i].json, true);
-            host_json *value = array ? to_text(text) : NULL;
-            return value && HOST_JSON(array_add)(array, value) == 0;
-        }
-        const char *key = properties[i].member ? properties[i].member : properties[i].json;
-        host_json *object = properties[i].member ? member(json, properties[i].json, false) : json;
-        /* what came with MAIL and RCPT is there already and wins */
-        return object &&
-               (host_json_has(object, key) || host_json_set(object, key, to_json(text, properties[i].form)));
+    size_t i = 0;
+    while (i < sizeof properties / sizeof *properties && strcmp(properties[i].header, name) != 0)
+        i++;
+    *known = i < sizeof properties / sizeof *properties;
+    if (!*known)
+        return true;
+    if (properties[i].form == TEXTS) {
+        host_json *array = member(json, properties[i].json, true);
+        host_json *value = array ? to_text(text) : NULL;
+        return value && HOST_JSON(array_add)(array, value) == 0;
     }
-    return is_reserved(name) || host_json_set(json, name, to_text(text));
+    const char *key = properties[i].member ? properties[i].member : properties[i].json;
+    host_json *object = properties[i].member ? member(json, properties[i].json, false) : json;
+    /* what came with MAIL and RCPT is there already and wins */
+    return object &&
+           (host_json_has(object, key) || host_json_set(object, key, to_json(text, properties[i].form)));
 }
 
 /* Where the header line at line ends, its continuation lines included. */
@@ -242,16 +244,63 @@ static bool add_dsn(host_json *json, const struct host_message_facts *facts, con
     return true;
 }
 
+/* A key of the sender's own. */
+struct extra {
+    const char *name; /* where it stands in the mail, too */
+    const char *value;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    const struct extra *one = a, *other = b;
+    int order = strcmp(one->name, other->name);
+    return order ? order : (one->name > other->name) - (one->name < other->name);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct extra *one = a, *other = b;
+    return (one->name > other->name) - (one->name < other->name);
+}
+
+/* Of a key that comes several times the last value counts. Sorting costs less than a look at all members for
+ * each of what can be any number of keys. */
+static bool add_own(host_json *json, struct extra *list, size_t count)
+{
+    size_t kept = 0;
+    qsort(list, count, sizeof *list, by_name);
+    for (size_t i = 0; i < count; i++) {
+        if (kept && strcmp(list[kept - 1].name, list[i].name) == 0)
+            list[kept - 1].value = list[i].value;
+        else
+            list[kept++] = list[i];
+    }
+    qsort(list, kept, sizeof *list, by_place);
+    for (size_t i = 0; i < kept; i++)
+        if (!host_json_set_new(json, list[i].name, to_text(list[i].value)))
+            return false;
+    return true;
+}
+
+/* The properties come first, as long as the object is small: each of them looks for what is there. */
 static bool add_extras(host_json *json, const struct host_bytes *extras)
 {
-    for (size_t at = 0; at < extras->size;) {
-        const char *name = extras->data + at;
-        const char *value = name + strlen(name) + 1;
-        if (!apply_extra(json, name, value))
-            return false;
+    size_t count = 0, most = 0;
+    for (size_t at = 0; at < extras->size; at += strlen(extras->data + at) + 1)
+        most++;
+    struct extra *list = most ? malloc(most / 2 * sizeof *list) : NULL;
+    bool ok = list || !most;
+    for (size_t at = 0; ok && at < extras->size;) {
+        const char *name = extras->data + at, *value = name + strlen(name) + 1;
+        bool known;
+        ok = apply_property(json, name, value, &known);
+        if (!known && !is_reserved(name))
+            list[count++] = (struct extra){name, value};
         at += strlen(name) + strlen(value) + 2;
     }
-    return true;
+    ok = ok && (!count || add_own(json, list, count));
+    free(list);
+    return ok;
 }
 
 host_json *host_message_json_build(const struct host_message_facts *facts,

@@ -35,10 +35,8 @@ bool host_worker_post(struct host_worker *worker, host_work work, void *data)
         return false;
     *post = (struct host_post){.work = work, .data = data};
     pthread_mutex_lock(&worker->lock);
-    struct host_post **end = &worker->posts;
-    while (*end)
-        end = &(*end)->next;
-    *end = post;
+    *(worker->posts ? &worker->last_post->next : &worker->posts) = post;
+    worker->last_post = post;
     pthread_mutex_unlock(&worker->lock);
     ev_async_send(worker->loop, &worker->wake);
     return true;

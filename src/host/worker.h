@@ -52,8 +52,8 @@ struct host_worker {
     ev_check woken;
     ev_timer grace;
     ev_timer tick;
-    pthread_mutex_t lock; /* posts */
-    struct host_post *posts;
+    pthread_mutex_t lock;                /* posts */
+    struct host_post *posts, *last_post; /* the latter good while there are any */
 
     struct host_stream *streams; /* all of them, lingering ones too */
     struct host_stream *dirty;   /* those with output to flush */
