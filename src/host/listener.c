@@ -17,6 +17,9 @@
 
 enum { BACKLOG = 1024, ACCEPTS_AT_ONCE = 16 };
 
+/* Seconds without accept after the system refused a descriptor or memory. */
+static const double ACCEPT_PAUSE = 0.1;
+
 static void print_address(const struct host_listen *listen, char *text, size_t size)
 {
     char ip[INET6_ADDRSTRLEN] = "?";
@@ -101,13 +104,33 @@ bool host_listener_bind_all(struct host *host, char *error, size_t size)
     return true;
 }
 
+static void on_pause_end(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct host_listener *listener = timer->data;
+    ev_io_start(loop, &listener->io);
+}
+
+/* The socket stays readable while nothing can be accepted: watching it would take all of the CPU. */
+static void pause_accepting(struct ev_loop *loop, struct host_listener *listener, int error)
+{
+    if (!listener->starved)
+        fprintf(stderr, "cannot accept connections for now: %s\n", mqlua_error_text(error));
+    listener->starved = true;
+    ev_io_stop(loop, &listener->io);
+    ev_timer_set(&listener->pause, ACCEPT_PAUSE, 0.);
+    ev_timer_start(loop, &listener->pause);
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 {
     struct host_listener *listener = io->data;
     for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
         int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+            pause_accepting(loop, listener, errno);
         if (fd < 0)
-            return; /* nobody there; or out of descriptors, then the loop tries again */
+            return; /* nobody is there, or nobody can be served for now */
+        listener->starved = false;
         int yes = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
         host_session_start(listener->worker, fd, listener->tls);
@@ -121,6 +144,8 @@ bool host_listener_start(struct host_worker *worker)
             return false;
         ev_io_init(&listener->io, on_accept, listener->fd, EV_READ);
         listener->io.data = listener;
+        ev_init(&listener->pause, on_pause_end);
+        listener->pause.data = listener;
         ev_io_start(worker->loop, &listener->io);
     }
     return true;
@@ -133,6 +158,8 @@ void host_listener_stop(struct host_worker *worker)
         worker->listeners = listener->next;
         if (ev_is_active(&listener->io))
             ev_io_stop(worker->loop, &listener->io);
+        if (ev_is_active(&listener->pause))
+            ev_timer_stop(worker->loop, &listener->pause);
         close(listener->fd);
         free(listener);
     }

@@ -13,6 +13,8 @@ struct host_worker;
 struct host_listener {
     struct host_worker *worker;
     ev_io io;
+    ev_timer pause; /* active while nothing is accepted, because the system refused */
+    bool starved;   /* the system refused the last accept */
     int fd;
     bool tls;
     struct host_listener *next;

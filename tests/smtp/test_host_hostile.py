@@ -7,9 +7,11 @@ import json
 import os
 import random
 import re
+import resource
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -418,3 +420,38 @@ def test_odd_input_ends_no_host():
                 accepted += odd_session(client, chance)
         assert accepted > 50
         assert len(host.inbox(accepted)) == accepted
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_no_descriptors_left():
+    """The socket stays readable while nothing can be accepted: that takes no CPU, and it is over when there are some."""
+    with Host(plugins=[], knobs={"fork": "off"}) as host:
+        pid = host.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        with host.client() as client:
+            host.wait_stderr("cannot accept connections for now")
+            start = cpu_seconds(pid)
+            time.sleep(1)
+            assert cpu_seconds(pid) - start < 0.3
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            client.greet()
+        assert host.stderr.count("cannot accept connections for now") == 1
+
+
+def test_many_headers_of_ours():
+    """Each X-MQ header is a member of the JSON: time for each of them must not grow with their number."""
+    with Host(plugins=[], knobs={"extract": "on", "json": "full"}) as host:
+        def seconds(count):
+            start = cpu_seconds(host.process.pid)
+            host.send(message=b"".join(b"X-MQ-k%d: v\r\n" % i for i in range(count)) + b"\r\nText\r\n")
+            return cpu_seconds(host.process.pid) - start
+        few, many = seconds(5000), seconds(50000)
+        assert many < 30 * max(few, 0.05)  # some 10 times as long; it was 100 times
+        message = host.inbox(2)[1]
+        assert [message[f"k{i}"] for i in (0, 1, 49999)] == ["v", "v", "v"]
