@@ -11,8 +11,8 @@ local sized, order = {}, {}
 local function each(names, charges, makes, run)
   for name in names:gmatch("%S+") do
     sized[name] = { charges = charges, makes = makes, run = run }
-    order[#order + 1] = name
   end
+  order[#order + 1] = names:match("%S+") -- once for all of them
 end
 
 local function find(name)
