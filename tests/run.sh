@@ -81,10 +81,13 @@ else
   failed=$((failed + 1))
 fi
 
-for preset in release asan; do
-  build $preset
-  run_ctest
-done
+# Failing requests for memory are tried where a sanitizer looks at what follows.
+preset=release
+build $preset
+run_ctest -E '^fault$'
+preset=asan
+build $preset
+run_ctest
 
 preset=release
 run_pytest "SMTP, library and documents" tests/smtp tests/lua

@@ -380,6 +380,8 @@ class Host:
         finally:
             if self.process and self.process.poll() is None:
                 self.process.kill()
+            if kind is not None:
+                print(f"--- what was run ---\n{shlex.join(self.command)}")
             if kind is not None and self.stderr:
                 print(f"--- stderr of mqlua ---\n{self.stderr}")
             shutil.rmtree(self.folder, ignore_errors=True)

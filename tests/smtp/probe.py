@@ -24,10 +24,14 @@ local folder = os.getenv("PROBE_FOLDER")
 local current = {}
 local environment = setmetatable({}, {__index = _G})
 
+-- Hosts with small pieces ask for the code of smtp_in_data any number of times.
 local function code_of(name, event)
+  if current.name ~= name then current = {name = name} end
+  if current[event] ~= nil then return current[event] or nil end
   local file = io.open(folder .. "/" .. name .. "." .. event)
   local text = file and file:read("*a")
   if file then file:close() end
+  current[event] = text or false
   return text
 end
 

@@ -128,7 +128,7 @@ def test_client_leaves_tls(end, disconnect):
 
 @pytest.mark.parametrize("disconnect", READINGS)
 def test_client_is_silent_for_too_long(disconnect):
-    with Host("--idle-timeout", 0.1, policy=WAITING, knobs=knobs(disconnect)) as host:
+    with Host("--idle-timeout", 0.5, policy=WAITING, knobs=knobs(disconnect)) as host:
         with host.client() as client:
             client.greet()
             acknowledged(client)

@@ -465,7 +465,7 @@ def test_slow_peer(tmp_path):
     """The time-out is about silence: a large message may take longer as long as it moves."""
     mail = "Subject: large\r\n\r\n" + ("x" * 800 + "\r\n") * 40000
     with Sink(offers=["8BITMIME"], pause=0.1) as sink:
-        results = deliver(tmp_path, [message(mime=mail)], sink.target, "--out-timeout", "2")
+        results = deliver(tmp_path, [message(mime=mail)], sink.target, "--out-timeout", "5")
     assert outcome(results[0]) == ("message", "accepted")
 
 

@@ -198,20 +198,33 @@ static void test_stopped_by_budget(void **state)
     }
 }
 
+/* A sanitizer makes each block cost a hundred times as much: there it is enough that the code runs. */
+#ifdef __SANITIZE_ADDRESS__
+#define LARGE    "30"
+#define SMALL    "1e5"
+#define ROUNDS   "2"
+#define FAILURES "1"
+#else
+#define LARGE    "300"
+#define SMALL    "2e6"
+#define ROUNDS   "20"
+#define FAILURES "5"
+#endif
+
 /* Garbage made fast by a policy that keeps little is never the reason for a lack of memory. */
 static void test_garbage(void **state)
 {
-    runs("for i = 1, 200 do local s = ('x'):rep(4e6) .. i end");
-    runs("for i = 1, 3000 do local s = ('x'):rep(3e5) .. i end");
-    runs("local live = {} for i = 1, 3e5 do live[i] = {i} end for i = 1, 2e6 do local t = {i} end");
-    runs("local live for i = 1, 20 do live = nil live = {} for j = 1, 2e5 do live[j] = {j} end end");
+    runs("for i = 1, " LARGE " do local s = ('x'):rep(4e6) .. i end");
+    runs("for i = 1, " LARGE "0 do local s = ('x'):rep(3e5) .. i end");
+    runs("local live = {} for i = 1, 3e5 do live[i] = {i} end for i = 1, " SMALL " do local t = {i} end");
+    runs("local live for i = 1, " ROUNDS " do live = nil live = {} for j = 1, 2e5 do live[j] = {j} end end");
 }
 
 /* Live data that nearly fills the cap, then goes: the collector must not wait for twice as much. */
 static void test_cap_after_a_failure(void **state)
 {
     runs("local function fill() local t = {} while true do t[#t + 1] = {} end end\n"
-         "for i = 1, 5 do\n"
+         "for i = 1, " FAILURES " do\n"
          "  local ok, why = pcall(fill) assert(not ok and why == 'not enough memory', why)\n"
          "  local t = {} for j = 1, 1e5 do t[j] = {} end\n"
          "end");
