@@ -3,7 +3,8 @@
 local OURS = "example.com"
 local FOOTER = "\r\n-- \r\nExample Ltd, 1 Example Street, Exampleton\r\n"
 
--- Text at the end is read as text only where nothing is behind it, nothing is encoded, and no signature counts it.
+-- Text at the end is read as text only where nothing is behind it, nothing is encoded, and no signature
+-- counts it.
 local function takes_footer(message)
   local kind = (message:header("Content-Type") or "text/plain"):lower()
   local encoding = (message:header("Content-Transfer-Encoding") or "7bit"):lower()

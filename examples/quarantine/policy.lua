@@ -13,8 +13,8 @@ mq.on("smtp_in_message", function(connection, message)
   end
 end, { name = "forged sender" })
 
--- Attachments that start programs. A name is what any program might take for it: decoded, each of several, and
--- without what Windows leaves out at its end.
+-- Attachments that start programs. A name is what any program might take for it: decoded, each of several,
+-- and without what Windows leaves out at its end.
 local dangerous = mq.set("extensions.txt")
 
 local function names_of(part)
