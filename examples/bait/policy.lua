@@ -1,5 +1,5 @@
--- Puts messages whose subject or text matches an expression of expressions.txt into quarantine. Subject and text are
--- what a reader sees: encodings and charsets hide nothing.
+-- Puts messages whose subject or text matches an expression of expressions.txt into quarantine. Subject and
+-- text are what a reader sees: encodings and charsets hide nothing.
 
 local QUARANTINE = "quarantine@example.com"
 

@@ -154,10 +154,11 @@ static int l_regex_gc(lua_State *L)
 {
     mqlua_regex *regex = lua_touserdata(L, 1);
     const mqlua_pcre *pcre = &regex->all->pcre;
+    pcre->code_free(regex->plain);
     pcre->code_free(regex->quick);
     pcre->code_free(regex->careful);
     regex->all->code -= regex->bytes;
-    regex->quick = regex->careful = NULL;
+    regex->plain = regex->quick = regex->careful = NULL;
     regex->bytes = 0;
     return 0;
 }
@@ -232,37 +233,42 @@ static void raise_wrong(lua_State *L, const mqlua_regex *regex, int error, size_
                regex->size < SHOWN ? "" : "...");
 }
 
-/* Puts the quick code into regex. Errors are those of the text as it was given. */
-static void compile_quick(lua_State *L, mqlua_regex *regex)
+static pcre2_code *compile(const mqlua_regex *regex, const char *text, size_t size, int *error,
+                           size_t *offset)
+{
+    return regex->all->pcre.compile((PCRE2_SPTR)text, size, mqlua_regex_options(regex->flags), error, offset,
+                                    regex->all->compile);
+}
+
+bool mqlua_regex_compile_quick(lua_State *L, mqlua_regex *regex)
 {
     mqlua_regexes *all = regex->all;
     size_t before = settings_size(regex->text, regex->size), offset;
-    uint32_t options = mqlua_regex_options(regex->flags);
     int error;
+    if (regex->quick)
+        return true;
+    mqlua_vm_charge(L, 2000 + 20 * regex->size);
+    mqlua_stack_check_for(L, MQLUA_REGEX_STACK_COMPILE);
     char *text = take(regex->size + CALLOUT, all);
     if (!text)
         mqlua_regex_out_of_memory(L);
     memcpy(text, regex->text, before);
     memcpy(text + before, callout, CALLOUT);
     memcpy(text + before + CALLOUT, regex->text + before, regex->size - before);
-    regex->quick =
-        all->pcre.compile((PCRE2_SPTR)text, regex->size + CALLOUT, options, &error, &offset, all->compile);
+    regex->quick = compile(regex, text, regex->size + CALLOUT, &error, &offset);
     give(text, all);
-    if (regex->quick)
-        return;
-    pcre2_code *code =
-        all->pcre.compile((PCRE2_SPTR)regex->text, regex->size, options, &error, &offset, all->compile);
-    all->pcre.code_free(code);
-    raise_wrong(L, regex, code ? PCRE2_ERROR_HEAP_FAILED : error, offset);
+    if (!regex->quick && error == PCRE2_ERROR_HEAP_FAILED)
+        mqlua_regex_out_of_memory(L);
+    return regex->quick != NULL;
 }
 
 static void read_info(mqlua_regex *regex)
 {
     const mqlua_pcre *pcre = &regex->all->pcre;
-    pcre->pattern_info(regex->quick, PCRE2_INFO_CAPTURECOUNT, &regex->groups);
-    pcre->pattern_info(regex->quick, PCRE2_INFO_NAMECOUNT, &regex->names);
-    pcre->pattern_info(regex->quick, PCRE2_INFO_NAMEENTRYSIZE, &regex->name_size);
-    pcre->pattern_info(regex->quick, PCRE2_INFO_NAMETABLE, &regex->name_table);
+    pcre->pattern_info(regex->plain, PCRE2_INFO_CAPTURECOUNT, &regex->groups);
+    pcre->pattern_info(regex->plain, PCRE2_INFO_NAMECOUNT, &regex->names);
+    pcre->pattern_info(regex->plain, PCRE2_INFO_NAMEENTRYSIZE, &regex->name_size);
+    pcre->pattern_info(regex->plain, PCRE2_INFO_NAMETABLE, &regex->name_table);
     regex->relative =
         memmem(regex->text, regex->size, "\\G", 2) || memmem(regex->text, regex->size, "ATSTART", 7);
 }
@@ -270,6 +276,8 @@ static void read_info(mqlua_regex *regex)
 /* Pushes a new expression. */
 static mqlua_regex *push_new(lua_State *L, mqlua_regexes *all, const char *text, size_t size, unsigned flags)
 {
+    int error;
+    size_t offset;
     ensure_open(L, all);
     mqlua_vm_charge(L, 2000 + 20 * size);
     mqlua_stack_check_for(L, MQLUA_REGEX_STACK_COMPILE);
@@ -283,7 +291,9 @@ static mqlua_regex *push_new(lua_State *L, mqlua_regexes *all, const char *text,
     memcpy(regex->text, text, size);
     regex->text[size] = 0;
     set_gc(L, regex_meta, l_regex_gc);
-    compile_quick(L, regex);
+    regex->plain = compile(regex, regex->text, size, &error, &offset);
+    if (!regex->plain)
+        raise_wrong(L, regex, error, offset);
     read_info(regex);
     return regex;
 }
@@ -326,8 +336,8 @@ static void keep(lua_State *L, int env, int index, const mqlua_regex *regex)
 {
     mqlua_regexes *all = regex->all;
     size_t size = 0;
-    all->pcre.pattern_info(regex->quick, PCRE2_INFO_SIZE, &size);
-    size += sizeof *regex + regex->size;
+    all->pcre.pattern_info(regex->plain, PCRE2_INFO_SIZE, &size);
+    size = 2 * size + sizeof *regex + regex->size; /* it may be compiled for long texts, too */
     if (all->kept >= KEPT || (all->kept && all->kept_bytes + size > KEPT_BYTES)) {
         lua_newtable(L);
         lua_rawgeti(L, env, NEW);

@@ -5,10 +5,11 @@
  * Regular expressions on PCRE2, compiled once and kept, with the limits of the state. The library is opened
  * when the first expression is compiled (base/library.h).
  *
- * A search is made in one of two ways. The quick one is compiled to machine code where that can be had; it
- * has a small limit of backtracking at each place where a match may begin, and looks at the clock between two
- * of them. What needs more is searched again from that place by PCRE2's interpreter, which looks at the clock
- * at each item of the expression, and uses memory of the state in place of a stack.
+ * A search is quick or careful. The quick one is compiled to machine code where that can be had. It has a
+ * small limit of backtracking at each place where a match may begin; in a long text it looks at the clock
+ * between two of them, and a short one is gone through before that matters. What needs more is searched again
+ * by PCRE2's interpreter, which looks at the clock at each item of the expression, and uses memory of the
+ * state in place of a stack.
  *
  * To be called from inside Lua, on the thread of the vm.
  */
@@ -43,8 +44,8 @@ typedef struct mqlua_regexes mqlua_regexes; /* all of a state */
 
 typedef struct mqlua_regex {
     mqlua_regexes *all;
-    struct pcre2_real_code_8 *quick, *careful; /* careful: NULL until it is needed */
-    size_t bytes;                              /* of machine code */
+    struct pcre2_real_code_8 *plain, *quick, *careful; /* the others: NULL until they are needed */
+    size_t bytes;                                      /* of machine code */
     unsigned flags;
     uint32_t uses, groups, names, name_size;
     const unsigned char

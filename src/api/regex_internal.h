@@ -39,3 +39,7 @@ __attribute__((noreturn)) void mqlua_regex_out_of_memory(lua_State *L);
 
 /* The options of PCRE2 for flags. */
 uint32_t mqlua_regex_options(unsigned flags);
+
+/* Makes the code for long texts, where it is not there yet. False when it would be too large. Raises on lack
+ * of memory. */
+bool mqlua_regex_compile_quick(lua_State *L, mqlua_regex *regex);

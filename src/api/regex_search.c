@@ -11,25 +11,44 @@
  * some. */
 enum { CODE_BYTES = 1024 * 1024, USES_BEFORE_CODE = 2 };
 
-/* Backtracking of the quick search: so many bytes in all may be gone over at each place where a match can
- * begin, but at least QUICK_LEAST steps. */
-enum { QUICK_WORK = 4 * 1000 * 1000, QUICK_LEAST = 50 };
+/* Texts in which the clock need not be looked at, bytes. */
+enum { SHORT = 1024 };
+
+/* Backtracking of the quick search: so many steps at each place where a match can begin, each of which may go
+ * over all of the text. For a short text the bytes at all places are counted together, for a long one those
+ * at each place. At least QUICK_LEAST steps. */
+enum { SHORT_WORK = 50 * 1000 * 1000, QUICK_WORK = 4 * 1000 * 1000, QUICK_LEAST = 50 };
 
 /* Machine code has its data on the stack. */
 enum { STACK_MATCH = 40 * 1024 };
 
 /* ---- searching ---- */
 
-/* Machine code for what is used again, while there is room. */
-static void count_use(mqlua_regex *regex)
+static void add_code(mqlua_regex *regex, pcre2_code *code)
 {
     mqlua_regexes *all = regex->all;
-    if (regex->uses++ != USES_BEFORE_CODE || all->code >= CODE_BYTES)
-        return;
+    size_t bytes = 0;
     /* refused by the system (W^X), or out of memory: the interpreter does it */
-    if (all->pcre.jit_compile(regex->quick, PCRE2_JIT_COMPLETE) == 0)
-        all->pcre.pattern_info(regex->quick, PCRE2_INFO_JITSIZE, &regex->bytes);
-    all->code += regex->bytes;
+    if (all->code < CODE_BYTES && all->pcre.jit_compile(code, PCRE2_JIT_COMPLETE) == 0)
+        all->pcre.pattern_info(code, PCRE2_INFO_JITSIZE, &bytes);
+    regex->bytes += bytes;
+    all->code += bytes;
+}
+
+/* What a text of this size is searched with, with machine code where it is used again, while there is room.
+ * NULL: only a careful search is left. */
+static const pcre2_code *code_for(lua_State *L, mqlua_regex *regex, size_t size)
+{
+    if (regex->uses <= USES_BEFORE_CODE && regex->uses++ == USES_BEFORE_CODE)
+        add_code(regex, regex->plain);
+    if (size <= SHORT)
+        return regex->plain;
+    if (regex->quick)
+        return regex->quick;
+    if (!mqlua_regex_compile_quick(L, regex))
+        return NULL;
+    add_code(regex, regex->quick); /* a long text is worth it at once */
+    return regex->quick;
 }
 
 /* The place for results, with room for all groups of regex. */
@@ -108,18 +127,20 @@ int mqlua_regex_search(lua_State *L, mqlua_regex *regex, const char *text, size_
 {
     mqlua_regexes *all = regex->all;
     const mqlua_pcre *pcre = &all->pcre;
-    uint32_t steps = (uint32_t)(QUICK_WORK / (size + 1));
+    bool is_short = size <= SHORT;
+    size_t steps = is_short ? SHORT_WORK / ((size + 1) * (size + 1)) : QUICK_WORK / (size + 1);
+    int result = PCRE2_ERROR_MATCHLIMIT;
     mqlua_vm_charge(L, 100);
     mqlua_stack_check_for(L, STACK_MATCH);
     ensure_data(L, regex);
-    count_use(regex);
-    pcre->set_match_limit(all->quick, steps > QUICK_LEAST ? steps : QUICK_LEAST);
+    const pcre2_code *code = code_for(L, regex, size);
+    pcre->set_match_limit(all->quick, (uint32_t)(steps > QUICK_LEAST ? steps : QUICK_LEAST));
     all->began = from;
     all->left = all->every = MQLUA_REGEX_LOOK_FIRST;
-    int result =
-        pcre->match(regex->quick, (PCRE2_SPTR)text, size, from, check_of(regex), all->data, all->quick);
+    if (code)
+        result = pcre->match(code, (PCRE2_SPTR)text, size, from, check_of(regex), all->data, all->quick);
     if (is_limit(result))
-        result = search_carefully(L, regex, text, size, regex->relative ? from : all->began);
+        result = search_carefully(L, regex, text, size, is_short || regex->relative ? from : all->began);
     judge(L, result);
     *offsets = pcre->get_ovector_pointer(all->data);
     mqlua_vm_charge(L, ((result > 0 ? (*offsets)[1] : size) - from) / 64);

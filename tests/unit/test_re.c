@@ -299,7 +299,7 @@ static void run_hostile(mqlua_vm *vm, const char *const *entry, int size, const 
 /* Whatever the expression: an answer, a limit, or the end of the budget. */
 static void test_hostile(void **state)
 {
-    static const int sizes[] = {30, 3000, 500 * 1000};
+    static const int sizes[] = {30, 1000, 3000, 500 * 1000};
     mqlua_vm *vm = vm_of(state);
     mqlua_vm_set_budget(vm, 0.1);
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++)
