@@ -287,7 +287,8 @@ function part.append_text(object, text)
   return append(self, with_crlf(text), kind == "text/html")
 end
 
--- part:remove(): it goes with its header and boundary line. The last one of a multipart becomes an empty text.
+-- part:remove(): it goes with its header and boundary line. The last one of a multipart becomes an empty
+-- text.
 function part.remove(object)
   local self = check_there(self_of(object, "part:remove"), "part:remove")
   local above, whole = self.above, self.mail

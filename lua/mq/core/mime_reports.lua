@@ -310,8 +310,8 @@ end
 
 local known = { type = true, content = true, filename = true, disposition = true }
 
--- mail:add_part{type =, content =, filename =, disposition =}: adds a part at the end. The mail is taken apart
--- again: parts that were taken from it before are no longer its own.
+-- mail:add_part{type =, content =, filename =, disposition =}: adds a part at the end. The mail is taken
+-- apart again: parts that were taken from it before are no longer its own.
 function mail.add_part(object, options)
   local self = mime.self_of(object, "mail:add_part")
   if type(options) ~= "table" or type(options.content) ~= "string" then
