@@ -68,11 +68,20 @@ run_ctest() {
   grep -E 'tests passed|Failed|\*\*\*' "$logs/run" || tail -n 40 "$logs/run"
   local total bad
   total=$(grep -oE 'out of [0-9]+' "$logs/run" | grep -oE '[0-9]+' | tail -n 1)
-  bad=$(grep -oE '[0-9]+ tests? failed' "$logs/run" | grep -oE '^[0-9]+' | tail -n 1)
+  bad=$(unit_failures)
+  if [ "${bad:-0}" -gt 0 ]; then
+    echo "-- what failed, again, one at a time"
+    ctest --test-dir "build/$preset" --output-on-failure --rerun-failed >"$logs/run" 2>&1
+    tail -n 40 "$logs/run"
+    bad=$(unit_failures)
+  fi
   passed=$((passed + ${total:-0} - ${bad:-0}))
   failed=$((failed + ${bad:-0}))
   [ -n "$total" ] || failed=$((failed + 1))
 }
+
+# How many tests the last run of ctest says to have failed.
+unit_failures() { grep -oE '[0-9]+ tests? failed' "$logs/run" | grep -oE '^[0-9]+' | tail -n 1; }
 
 section "style"
 if bash tests/style.sh; then
@@ -108,8 +117,10 @@ run_pytest "SMTP with ASan and UBSan" tests/smtp/test_events.py tests/smtp/test_
   tests/smtp/test_message_json.py tests/smtp/test_errors.py tests/smtp/test_outgoing.py tests/smtp/test_pauses.py \
   tests/smtp/test_hosts.py tests/smtp/test_host_strict.py tests/smtp/test_reload.py
 
-section "random sessions with ASan and UBSan (seed $MQLUA_SEED)"
-/usr/bin/python3 tests/fuzz/sessions.py --seed "$MQLUA_SEED" --seconds 60 --build build/asan --no-shrink >"$logs/run" 2>&1
+# Always the same seeds: new ones are looked for by hand (docs/CONTRIBUTING.md), so that a fault that was there before
+# does not stop a change that has nothing to do with it.
+section "random sessions with ASan and UBSan"
+/usr/bin/python3 tests/fuzz/sessions.py --seed 1 --seconds 60 --build build/asan --no-shrink >"$logs/run" 2>&1
 tail -n 40 "$logs/run"
 count "$logs/run"
 grep -qE '[0-9]+ failed' "$logs/run" || failed=$((failed + 1)) # it did not come to its end

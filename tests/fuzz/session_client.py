@@ -45,7 +45,10 @@ class Book:
             recipient = message["recipient"]
             if ours.get("verdict") == "quarantine":
                 recipient = next((v for v in ours.values() if str(v).endswith("@example.com")), recipient)
-            (discarded if ours.get("verdict") == "discard" else delivered)[message["envelope"], recipient] += 1
+            if ours.get("verdict") != "discard":
+                delivered[message["envelope"], recipient] += 1
+            elif ours.get("reason") == "asked":  # others were refused before: they are not the one that was accepted
+                discarded[message["envelope"], recipient] += 1
         faults = list(self.faults)
         for (sender, recipient), count in delivered.items():
             fate, accepted = self.mails.get(sender, (REFUSED, {}))

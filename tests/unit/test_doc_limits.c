@@ -153,9 +153,9 @@ static void test_comparing_has_a_budget(void **state)
     start(&f, 0, 0, 0);
     fixture_run(&f, "local l = {}; for i = 1, 20000 do l[i] = mq.object() end; json.list = l");
     fixture_commit(&f);
-    mqlua_vm_set_budget(f.vm, 0.02);
     fixture_run(&f, "local o = {}; for i = 1, 5000 do o[i .. ''] = i end\n"
                     "local l = json.list; for i = 1, 20000 do l[i] = o end");
+    mqlua_vm_set_budget(f.vm, 0.02);
     char *before = strdup(fixture_text(&f)), *error = fixture_try_commit(&f);
     assert_non_null(error);
     assert_non_null(strstr(error, "budget"));
