@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* After a rebuild or an attempt at one, the next one waits for so many times as long as it took. */
-static const double REST = 9;
+static const double REST = 3;
 
 /* Two arguments for %zu.%zu: a decimal point of printf depends on the locale of the host. */
 #define MEGABYTES(bytes)   (size_t)(bytes) >> 20, ((size_t)(bytes) >> 10 & 1023) * 10 / 1024

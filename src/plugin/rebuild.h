@@ -7,5 +7,5 @@
 #include "plugin/worker.h"
 
 /* Collects, and makes the current state anew if that does not help. Connections keep their vars. Not with a
- * Lua frame of the worker alive. What this costs is at most a tenth of the worker's time. */
+ * Lua frame of the worker alive. What this costs is at most a quarter of the worker's time. */
 void mqlua_rebuild(mqlua_worker *worker);

@@ -24,14 +24,13 @@ local folder = os.getenv("PROBE_FOLDER")
 local current = {}
 local environment = setmetatable({}, {__index = _G})
 
--- Hosts with small pieces ask for the code of smtp_in_data any number of times.
+-- Hosts with small pieces ask for the code of smtp_in_data any number of times: what a transaction met stays.
 local function code_of(name, event)
-  if current.name ~= name then current = {name = name} end
-  if current[event] ~= nil then return current[event] or nil end
+  if event == "data" and current.name == name then return current.text end
   local file = io.open(folder .. "/" .. name .. "." .. event)
   local text = file and file:read("*a")
   if file then file:close() end
-  current[event] = text or false
+  current = event == "data" and {name = name, text = text} or {}
   return text
 end
 
