@@ -193,14 +193,17 @@ static void end_hard(const char *text)
     _exit(EXIT_TROUBLE);
 }
 
+/* When that is, by host_call_clock. Static, because the thread that looks at it may begin when the host is
+ * gone. */
+static double end_moment;
+
 /* On a thread of its own, from the signal to the end of the process. */
 static void *watch_end(void *data)
 {
-    const struct host *host = data;
     static const char text[] =
         "mqlua: a plugin does not come to its end: the process ends without it. What was in work is lost\n";
-    double end = host_call_clock() + host->options->grace + END_SECONDS, left;
-    while ((left = end - host_call_clock()) > 0)
+    double left;
+    while ((left = end_moment - host_call_clock()) > 0)
         poll(NULL, 0, (int)(left * 1000) + 1);
     end_hard(text);
     return NULL;
@@ -209,7 +212,8 @@ static void *watch_end(void *data)
 static void start_deadline(struct host *host)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, watch_end, host) == 0)
+    end_moment = host_call_clock() + host->options->grace + END_SECONDS;
+    if (pthread_create(&thread, NULL, watch_end, NULL) == 0)
         pthread_detach(thread);
     else
         fprintf(stderr, "no thread for the deadline: the end may take as long as plugins want\n");
