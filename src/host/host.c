@@ -3,6 +3,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <grp.h>
 #include <pwd.h>
@@ -193,30 +194,43 @@ static void end_hard(const char *text)
     _exit(EXIT_TROUBLE);
 }
 
-/* When that is, by host_call_clock. Static, because the thread that looks at it may begin when the host is
- * gone. */
+/* When that is, by host_call_clock; and what ends the thread that looks at it. */
 static double end_moment;
+static int end_pipe[2] = {-1, -1};
+static pthread_t end_thread;
 
-/* On a thread of its own, from the signal to the end of the process. */
+/* On a thread of its own, from the signal to the end of the host. */
 static void *watch_end(void *data)
 {
     static const char text[] =
         "mqlua: a plugin does not come to its end: the process ends without it. What was in work is lost\n";
+    struct pollfd over = {.fd = end_pipe[0], .events = POLLIN};
     double left;
     while ((left = end_moment - host_call_clock()) > 0)
-        poll(NULL, 0, (int)(left * 1000) + 1);
+        if (poll(&over, 1, (int)(left * 1000) + 1) > 0)
+            return NULL;
     end_hard(text);
     return NULL;
 }
 
 static void start_deadline(struct host *host)
 {
-    pthread_t thread;
     end_moment = host_call_clock() + host->options->grace + END_SECONDS;
-    if (pthread_create(&thread, NULL, watch_end, NULL) == 0)
-        pthread_detach(thread);
-    else
-        fprintf(stderr, "no thread for the deadline: the end may take as long as plugins want\n");
+    if (pipe2(end_pipe, O_CLOEXEC) == 0 && pthread_create(&end_thread, NULL, watch_end, NULL) == 0)
+        return;
+    fprintf(stderr, "no thread for the deadline: the end may take as long as plugins want\n");
+    if (end_pipe[1] >= 0)
+        close(end_pipe[0]), close(end_pipe[1]);
+    end_pipe[1] = -1;
+}
+
+static void stop_deadline(void)
+{
+    if (end_pipe[1] < 0)
+        return;
+    close(end_pipe[1]); /* which the thread sees */
+    pthread_join(end_thread, NULL);
+    close(end_pipe[0]);
 }
 
 /* Everything between the loading of the plugins and their cleanup. */
@@ -296,5 +310,6 @@ int host_run(const struct host_options *options)
     if ((!close_files(&host) || atomic_load(&host.lost)) && status == EXIT_SUCCESS)
         status = EXIT_TROUBLE;
     host_loader_free(&host);
+    stop_deadline();
     return status;
 }
