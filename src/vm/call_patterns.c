@@ -68,18 +68,6 @@ static const char *find_pattern(mqlua_calls *calls, int function, int pc, int sl
     return NULL;
 }
 
-static void see(reading *r, int function, int pc, mqlua_call_pattern *pattern)
-{
-    lua_State *L = r->calls->L;
-    mqlua_calls_ask(r->calls, "funcinfo", function, pc);
-    lua_getfield(L, -1, "source");
-    lua_getfield(L, -2, "currentline");
-    pattern->source = lua_tostring(L, -2);
-    pattern->line = (int)lua_tointeger(L, -1);
-    r->visit(r->ud, pattern);
-    lua_pop(L, 3);
-}
-
 static void read_code(reading *r, int function)
 {
     mqlua_calls *calls = r->calls;
@@ -91,26 +79,19 @@ static void read_code(reading *r, int function)
         if (!takes_pattern(pattern.function) || !is_of_text(calls, function, pc, &ins))
             continue;
         pattern.text = find_pattern(calls, function, pc + 1, ins.a, pattern.function, &pattern.size);
-        if (pattern.text)
-            see(r, function, pc, &pattern);
+        if (!pattern.text)
+            continue;
+        mqlua_calls_place(calls, function, pc, &pattern.source, &pattern.line);
+        r->visit(r->ud, &pattern);
     }
 }
 
-static void read_function(reading *r, int function)
+/* The function on top, and those inside of it. */
+static void read_function(mqlua_calls *calls, void *ud)
 {
-    lua_State *L = r->calls->L;
-    luaL_checkstack(L, 10, "functions inside of each other");
-    read_code(r, function);
-    mqlua_calls_ask(r->calls, "funcinfo", function, 0);
-    lua_getfield(L, -1, "gcconsts");
-    int constants = (int)lua_tointeger(L, -1);
-    lua_pop(L, 2);
-    for (int i = 1; i <= constants; i++) {
-        mqlua_calls_ask(r->calls, "funck", function, -i);
-        if (strcmp(luaL_typename(L, -1), "proto") == 0)
-            read_function(r, lua_gettop(L));
-        lua_pop(L, 1);
-    }
+    int function = lua_gettop(calls->L);
+    read_code(ud, function);
+    mqlua_calls_each_inner(calls, function, read_function, ud);
 }
 
 static int read_all(lua_State *L)
@@ -118,7 +99,7 @@ static int read_all(lua_State *L)
     reading *r = lua_touserdata(L, 1);
     if (luaL_loadbuffer(L, r->bytes, r->size, "="))
         return lua_error(L);
-    read_function(r, lua_gettop(L));
+    read_function(r->calls, r);
     return 0;
 }
 

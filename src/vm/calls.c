@@ -144,6 +144,34 @@ static mqlua_call_use find_use(mqlua_calls *calls, int function, int pc, int slo
     return ins.b == 2 && is_returned(calls, function, pc, slot) ? MQLUA_CALL_RETURNED : MQLUA_CALL_USED;
 }
 
+void mqlua_calls_each_inner(mqlua_calls *calls, int function, void (*inner)(mqlua_calls *calls, void *ud),
+                            void *ud)
+{
+    lua_State *L = calls->L;
+    luaL_checkstack(L, 20, "functions inside of each other");
+    mqlua_calls_ask(calls, "funcinfo", function, 0);
+    lua_getfield(L, -1, "gcconsts");
+    int constants = (int)lua_tointeger(L, -1);
+    lua_pop(L, 2);
+    for (int i = 1; i <= constants; i++) {
+        mqlua_calls_ask(calls, "funck", function, -i);
+        if (strcmp(luaL_typename(L, -1), "proto") == 0)
+            inner(calls, ud);
+        lua_pop(L, 1);
+    }
+}
+
+void mqlua_calls_place(mqlua_calls *calls, int function, int pc, const char **source, int *line)
+{
+    lua_State *L = calls->L;
+    mqlua_calls_ask(calls, "funcinfo", function, pc);
+    lua_getfield(L, -1, "source");
+    lua_getfield(L, -2, "currentline");
+    *source = lua_tostring(L, -2);
+    *line = (int)lua_tointeger(L, -1);
+    lua_pop(L, 3);
+}
+
 /* ---- a function and those inside of it ---- */
 
 typedef struct reading {
@@ -156,14 +184,8 @@ typedef struct reading {
 
 static void visit(reading *r, int function, int pc, mqlua_call *call)
 {
-    lua_State *L = r->calls->L;
-    mqlua_calls_ask(r->calls, "funcinfo", function, pc);
-    lua_getfield(L, -1, "source");
-    lua_getfield(L, -2, "currentline");
-    call->source = lua_tostring(L, -2);
-    call->line = (int)lua_tointeger(L, -1);
+    mqlua_calls_place(r->calls, function, pc, &call->source, &call->line);
     r->visit(r->ud, call);
-    lua_pop(L, 3);
 }
 
 static void read_code(reading *r, int function, bool inner)
@@ -186,21 +208,11 @@ static void read_code(reading *r, int function, bool inner)
     }
 }
 
-static void read_function(reading *r, int function, bool inner)
+static void read_inner(mqlua_calls *calls, void *ud)
 {
-    lua_State *L = r->calls->L;
-    luaL_checkstack(L, 10, "functions inside of each other");
-    read_code(r, function, inner);
-    mqlua_calls_ask(r->calls, "funcinfo", function, 0);
-    lua_getfield(L, -1, "gcconsts");
-    int constants = (int)lua_tointeger(L, -1);
-    lua_pop(L, 2);
-    for (int i = 1; i <= constants; i++) {
-        mqlua_calls_ask(r->calls, "funck", function, -i);
-        if (strcmp(luaL_typename(L, -1), "proto") == 0)
-            read_function(r, lua_gettop(L), true);
-        lua_pop(L, 1);
-    }
+    int function = lua_gettop(calls->L);
+    read_code(ud, function, true);
+    mqlua_calls_each_inner(calls, function, read_inner, ud);
 }
 
 static int read_all(lua_State *L)
@@ -208,7 +220,9 @@ static int read_all(lua_State *L)
     reading *r = lua_touserdata(L, 1);
     if (luaL_loadbuffer(L, r->bytes, r->size, "="))
         return lua_error(L);
-    read_function(r, lua_gettop(L), false);
+    int function = lua_gettop(L);
+    read_code(r, function, false);
+    mqlua_calls_each_inner(r->calls, function, read_inner, r);
     return 0;
 }
 

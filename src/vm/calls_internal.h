@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* How compiled functions are read: what vm/calls.c and vm/flow.c share. All of it in a protected call of the
- * reader's vm. */
+/* How compiled functions are read: what vm/calls.c, vm/call_patterns.c and vm/flow.c share. All of it in a
+ * protected call of the reader's vm. */
 
 #include "vm/calls.h"
 #include <lauxlib.h>
@@ -65,6 +65,13 @@ const char *mqlua_calls_text(mqlua_calls *calls, int function, int number, size_
 
 /* Where a jump from pc leads to. */
 int mqlua_calls_target(int pc, const mqlua_instruction *jump);
+
+/* Calls inner for each function right inside of the one at an index of the stack, with it on top. */
+void mqlua_calls_each_inner(mqlua_calls *calls, int function, void (*inner)(mqlua_calls *calls, void *ud),
+                            void *ud);
+
+/* Where an instruction stands. *source lives as long as the function. */
+void mqlua_calls_place(mqlua_calls *calls, int function, int pc, const char **source, int *line);
 
 /* The bytecode of the Lua function on top of L's stack, malloc'ed; NULL for another function, or on lack of
  * memory. Does not raise. */

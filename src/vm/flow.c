@@ -300,15 +300,8 @@ static void find_tested(flow *f)
 
 static void tell(flow *f, int pc, mqlua_use *use)
 {
-    lua_State *L = f->calls->L;
-    int top = lua_gettop(L);
-    mqlua_calls_ask(f->calls, "funcinfo", f->function, pc);
-    lua_getfield(L, -1, "source");
-    lua_getfield(L, -2, "currentline");
-    use->source = lua_tostring(L, -2);
-    use->line = (int)lua_tointeger(L, -1);
+    mqlua_calls_place(f->calls, f->function, pc, &use->source, &use->line);
     f->visit(f->ud, use);
-    lua_settop(L, top);
 }
 
 /* How many arguments a call has for certain. */
@@ -383,24 +376,6 @@ static void look(flow *f, int pc)
 
 /* ---- a function ---- */
 
-/* Calls inner for each function right inside of the one at an index of the stack, with it on top. */
-static void each_inner(mqlua_calls *calls, int function, void (*inner)(mqlua_calls *calls, void *ud),
-                       void *ud)
-{
-    lua_State *L = calls->L;
-    luaL_checkstack(L, 20, "functions inside of each other");
-    mqlua_calls_ask(calls, "funcinfo", function, 0);
-    lua_getfield(L, -1, "gcconsts");
-    int constants = (int)lua_tointeger(L, -1);
-    lua_pop(L, 2);
-    for (int i = 1; i <= constants; i++) {
-        mqlua_calls_ask(calls, "funck", function, -i);
-        if (strcmp(luaL_typename(L, -1), "proto") == 0)
-            inner(calls, ud);
-        lua_pop(L, 1);
-    }
-}
-
 /* Adds the names of the upvalues that the function on top assigns, and those inside of it, to the table at
  * *ud; sets *ud to 0 where that is -1 and there are any. */
 static void find_assigned(mqlua_calls *calls, void *ud)
@@ -422,7 +397,7 @@ static void find_assigned(mqlua_calls *calls, void *ud)
         }
         lua_settop(L, function);
     }
-    each_inner(calls, function, find_assigned, ud);
+    mqlua_calls_each_inner(calls, function, find_assigned, ud);
 }
 
 static int learn_assigned(lua_State *L)
@@ -476,7 +451,7 @@ static int read_flow(lua_State *L)
     if (luaL_loadbuffer(L, f->bytes, f->size, "="))
         return lua_error(L);
     f->function = lua_gettop(L);
-    each_inner(f->calls, f->function, find_assigned, &none);
+    mqlua_calls_each_inner(f->calls, f->function, find_assigned, &none);
     f->shared = none == 0;
     if (!fetch_code(f) || !settle(f))
         return 0;

@@ -77,6 +77,15 @@ local function plain(value)
   end) or nil
 end
 
+-- The groups of fields in the part of one of those types; nil where there is none, or it cannot be read.
+local function report_groups(self, ...)
+  local one = find_part(self, ...)
+  if not one then
+    return nil
+  end
+  return read_groups(one)
+end
+
 -- The message that a report is about: the part in the part that has it, or nil.
 local function returned(self)
   local one =
@@ -86,11 +95,8 @@ end
 
 -- What a mail server says about a delivery (RFC 3464), or nil where the mail is no such report.
 function mail_fields.delivery_report(self)
-  local one = find_part(self, "message/delivery-status", "message/global-delivery-status")
-  if not one then
-    return nil
-  end
-  local groups, message, code = read_groups(one)
+  local groups, message, code =
+    report_groups(self, "message/delivery-status", "message/global-delivery-status")
   if not groups then
     return nil, message, code
   end
@@ -121,11 +127,7 @@ end
 
 -- What a mailbox provider says about a complaint (RFC 5965), or nil where the mail is no such report.
 function mail_fields.feedback_report(self)
-  local one = find_part(self, "message/feedback-report")
-  if not one then
-    return nil
-  end
-  local groups, message, code = read_groups(one)
+  local groups, message, code = report_groups(self, "message/feedback-report")
   if not groups then
     return nil, message, code
   end
